@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The channel to the parent, and later to the caller of `start`.
+ *
+ *   init                                parent
+ *    | -- KIND_STAGE pid (OP_FORK) ------> |   waits for this one, reaps the first stage
+ *    | -- KIND_SYNC what [+ fd] ---------> |   does its part
+ *    | <-- plan_answer [+ state file] ---- |
+ *    | -- KIND_SYNC SYNC_READY ----------> |   writes status "created"
+ *    | <-- plan_answer ------------------- |   the channel ends
+ *    | -- KIND_FAILED at any time -------> |
+ *
+ *   init                                start
+ *    | <== connect, one byte "go" ======== |
+ *    | -- end of file: execve succeeded -> |   or KIND_FAILED
+ */
+#include <asm/socket.h>
+#include <linux/close_range.h>
+#include <linux/socket.h>
+#include <linux/uio.h>
+
+#include "init.h"
+
+struct message_header { /* struct user_msghdr of the kernel's sendmsg(2) */
+	void *name;
+	int name_length;
+	struct iovec *vector;
+	size_t vectors;
+	void *control;
+	size_t control_length;
+	unsigned int flags;
+};
+
+struct control_fd { /* struct cmsghdr with one descriptor; lengths as CMSG_LEN, CMSG_SPACE */
+	size_t length;
+	int level;
+	int type;
+	int fd;
+	int padding;
+};
+
+enum { LEVEL_SOCKET = 1, RIGHTS = 1, NO_SIGNAL = 0x4000, CLOEXEC_FD = 0x40000000 };
+
+int send_message(int socket, const struct plan_message *message, int fd)
+{
+	struct iovec vector = { (void *)(uintptr_t)message, sizeof(*message) };
+	struct control_fd control = { offsetof(struct control_fd, padding), LEVEL_SOCKET, RIGHTS, fd, 0 };
+	struct message_header header = { .vector = &vector, .vectors = 1 };
+	long r;
+
+	if (fd >= 0) {
+		header.control = &control;
+		header.control_length = sizeof(control);
+	}
+	do
+		r = SYS(sendmsg, socket, &header, NO_SIGNAL);
+	while (r == -EINTR);
+	return r < 0 ? (int)r : 0;
+}
+
+static int receive_answer(struct context *ctx, int *fd)
+{
+	struct plan_answer answer;
+	struct iovec vector = { &answer, sizeof(answer) };
+	struct control_fd control = { 0 };
+	struct message_header header = { .vector = &vector, .vectors = 1, .control = &control,
+					 .control_length = sizeof(control) };
+	long r;
+
+	do
+		r = STEP(ctx, recvmsg, ctx->channel, &header, CLOEXEC_FD);
+	while (r == -EINTR);
+	if (r < 0)
+		return (int)r;
+	if (r != sizeof(answer)) /* end of file: the parent is gone, its half-made container too */
+		return -ECANCELED;
+	*fd = header.control_length && control.type == RIGHTS ? control.fd : -1;
+	return -answer.error;
+}
+
+static size_t add_text(char *text, size_t used, size_t size, const char *s)
+{
+	if (used >= size)
+		return used;
+	copy_string(text + used, size - used, s);
+	return used + strlen(text + used) + 1;
+}
+
+void report_failure(struct context *ctx, uint32_t index, const struct plan_op *op, int error)
+{
+	static struct plan_message m;
+	size_t used;
+
+	if (ctx->report < 0)
+		return;
+	m.kind = KIND_FAILED;
+	m.op = index;
+	m.code = op ? op->code : OP_NONE;
+	m.error = error;
+	copy_string(m.step, sizeof(m.step), ctx->step);
+	/* The last byte stays NUL. A pointer may take a third, the detail what is left. */
+	used = add_text(m.text, 0, sizeof(m.text) / 3, op ? plan_string(ctx, op->string[0]) : "");
+	used = add_text(m.text, used, sizeof(m.text) * 2 / 3,
+			op && op->code != OP_GROUPS && op->code != OP_SECCOMP ?
+				plan_string(ctx, op->string[1]) : "");
+	add_text(m.text, used, sizeof(m.text), ctx->detail);
+	send_message(ctx->report, &m, -1);
+}
+
+int sync_parent(struct context *ctx, uint32_t index, uint32_t what, int fd)
+{
+	static struct plan_message m;
+	int r, received = -1;
+
+	m.kind = KIND_SYNC;
+	m.op = index;
+	m.code = ctx->ops[index].code;
+	m.value = what;
+	ctx->step = "sendmsg";
+	r = send_message(ctx->channel, &m, fd);
+	if (!r)
+		r = receive_answer(ctx, &received);
+	if (received >= 0) {
+		close_fd(&ctx->state);
+		ctx->state = received;
+	}
+	return r;
+}
+
+static uint32_t index_of(const struct context *ctx, const struct plan_op *op)
+{
+	return (uint32_t)(op - ctx->ops);
+}
+
+int op_sync(struct context *ctx, const struct plan_op *op)
+{
+	return sync_parent(ctx, index_of(ctx, op), (uint32_t)op->number[0], -1);
+}
+
+/* The container is created. From here the parent may go; nobody hears of a failure until `start`. */
+int op_ready(struct context *ctx, const struct plan_op *op)
+{
+	int r = sync_parent(ctx, index_of(ctx, op), SYNC_READY, -1);
+
+	if (r < 0)
+		return r;
+	close_fd(&ctx->channel);
+	ctx->report = -1;
+	return 0;
+}
+
+/*
+ * Wait until `start` connects and says go. Meanwhile this process holds only
+ * what it needs: no descriptor of the host's file system (CVE-2016-9962).
+ */
+int op_wait_start(struct context *ctx, const struct plan_op *op)
+{
+	int listener = plan_fd(ctx, op), connection;
+	long r;
+	char go;
+
+	if (ctx->state >= 0) { /* for startContainer hooks; moved out of the range that is closed */
+		r = STEP(ctx, dup3, ctx->state, ctx->fd_base + 1, O_CLOEXEC);
+		if (r < 0)
+			return (int)r;
+		ctx->state = ctx->fd_base + 1;
+	}
+	r = STEP(ctx, dup3, listener, ctx->fd_base, O_CLOEXEC);
+	if (r < 0)
+		return (int)r;
+	listener = ctx->fd_base;
+	ctx->root = ctx->mount = ctx->null = ctx->empty = ctx->tty = -1;
+	r = STEP(ctx, close_range, ctx->fd_base + (ctx->state >= 0 ? 2 : 1), ~0U, 0);
+	if (r < 0)
+		return (int)r;
+	for (;;) {
+		r = STEP(ctx, accept4, listener, NULL, NULL, O_CLOEXEC);
+		if (r == -EINTR || r == -ECONNABORTED)
+			continue;
+		if (r < 0)
+			return (int)r;
+		connection = (int)r;
+		do
+			r = STEP(ctx, read, connection, &go, 1);
+		while (r == -EINTR);
+		if (r == 1)
+			break;
+		SYS(close, connection); /* killed before it said go: the next one may */
+	}
+	SYS(close, listener);
+	ctx->report = connection;
+	return 0;
+}
