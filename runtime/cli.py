@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`orlop`: the command line. A verb's module is imported when the verb is asked for, and no other."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from runtime import options, state
+from runtime.errors import UsageError
+from runtime.log import Log
+from runtime.options import Flag
+from spec.errors import OrlopError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import ModuleType
+
+GLOBAL_FLAGS = (
+    Flag("root", "directory of the containers' state", options.VALUE, metavar="DIR"),
+    Flag("log", "append messages to FILE", options.VALUE, metavar="FILE"),
+    Flag("log-format", "text (the default) or json", options.VALUE, metavar="FORMAT"),
+    Flag("debug", "log each step"),
+    Flag("systemd-cgroup", "let systemd make the cgroups"),
+    Flag("rootless", "true, false or auto (the default)", options.VALUE, metavar="WHEN"),
+    Flag("version", "print the version", short="v"),
+    Flag("help", "print this help", short="h"),
+)
+HELP = Flag("help", "print this help", short="h")
+#: verb -> what it does, in the order of a container's life
+VERBS = {
+    "spec": "write a configuration to start from",
+    "plan": "print what would happen to a container, and change nothing",
+    "create": "make a container; its process waits for start",
+    "start": "start the process of a created container",
+    "run": "create and start a container, and wait for its process",
+    "exec": "run a further process in a container",
+    "state": "print a container's state",
+    "list": "list the containers",
+    "kill": "send a signal to a container's process",
+    "delete": "remove a container",
+    "features": "print what this host and build can do",
+}
+
+
+class Globals:
+    """What stands before the verb. root: state root; log: where messages go."""
+
+    __slots__ = ("log", "options", "root")
+
+    def __init__(self, given: options.Options) -> None:
+        self.options = given
+        self.root = state_root(given)
+        self.log = Log(
+            given.text("log"), json=given.text("log-format") == "json", debug=given.flag("debug")
+        )
+
+    @property
+    def systemd_cgroup(self) -> bool:
+        """Whether the systemd driver is asked for."""
+        return self.options.flag("systemd-cgroup")
+
+
+def state_root(given: options.Options) -> str:
+    """--root, or the default. Raises UsageError for the file system's root."""
+    if not given.given("root"):
+        return state.default_root()
+    root = os.path.abspath(given.text("root"))
+    if os.path.realpath(root) == "/":
+        raise UsageError("--root must not be the file system's root")
+    return root
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run a command line; returns the exit status."""
+    log = Log()
+    failure = 1
+    try:
+        given, rest = options.parse(GLOBAL_FLAGS, sys.argv[1:] if words is None else words)
+        _check_globals(given)
+        if given.flag("version"):
+            return _print(version_text())
+        if given.flag("help") or not rest or rest[0] in ("help", "h"):
+            return _help(rest[1:])
+        call = Globals(given)
+        log = call.log
+        command = _command(rest[0])
+        failure = getattr(command, "FAILURE", 1)
+        flags, arguments = options.parse((*command.FLAGS, HELP), rest[1:])
+        if flags.flag("help"):
+            return _help(rest[:1])
+        _check_count(command, arguments)
+        result = command.run(call, flags, arguments)
+        sys.stdout.flush()
+        return int(result)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the interpreter flushes once more
+        return 1
+    except (OrlopError, OSError) as error:
+        log.error(error)
+        return failure
+
+
+def _check_globals(given: options.Options) -> None:
+    if given.text("log-format", "text") not in ("text", "json"):
+        raise UsageError(f"invalid value {given.text('log-format')!r} of --log-format: text or json")
+    if given.text("rootless", "auto") not in ("true", "false", "auto"):
+        raise UsageError(f"invalid value {given.text('rootless')!r} of --rootless")
+
+
+def _command(verb: str) -> ModuleType:
+    if verb not in VERBS:
+        raise UsageError(f"unknown command {verb!r}", hint="orlop --help lists them")
+    module: ModuleType = __import__(f"runtime.commands.{verb}", fromlist=["run"])
+    return module
+
+
+def _check_count(command: ModuleType, arguments: Sequence[str]) -> None:
+    least, most = command.ARGUMENTS
+    if len(arguments) < least:
+        raise UsageError(f"too few arguments: orlop {command.USAGE}")
+    if most is not None and len(arguments) > most:
+        raise UsageError(f"too many arguments: orlop {command.USAGE}")
+
+
+def version_text() -> str:
+    """What --version prints; Docker takes the last line with the word in it for the version."""
+    from runtime.version import COMMIT, VERSION
+    from spec.version import OCI_VERSION
+
+    return f"orlop version {VERSION}\ncommit: {COMMIT}\nspec: {OCI_VERSION}\n"
+
+
+def _help(verbs: Sequence[str]) -> int:
+    if verbs:
+        command = _command(verbs[0])
+        text = (command.__doc__ or "").strip()
+        flags = options.describe((*command.FLAGS, HELP))
+        return _print(f"usage: orlop {command.USAGE}\n\n{text}\n\n{flags}\n")
+    lines = "\n".join(f"  {verb:<10} {what}" for verb, what in VERBS.items())
+    return _print(
+        "usage: orlop [flags] COMMAND [flags] [arguments]\n\n"
+        "An OCI container runtime. `orlop COMMAND --help` tells more of each.\n\n"
+        f"{lines}\n\nflags:\n{options.describe(GLOBAL_FLAGS)}\n"
+    )
+
+
+def _print(text: str) -> int:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+    return 0

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""List the containers under the state root."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from runtime import container, options
+from runtime.errors import UsageError
+from runtime.options import Flag
+from runtime.report import describe
+from spec import jsontext
+from spec.errors import OrlopError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from runtime.cli import Globals
+    from runtime.container import Container
+    from runtime.options import Options
+
+USAGE = "list [flags]"
+FLAGS = (
+    Flag("format", "table (the default) or json", options.VALUE, short="f", metavar="FORMAT"),
+    Flag("quiet", "print ids only", short="q"),
+)
+ARGUMENTS = (0, 0)
+_COLUMNS = ("ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER")
+
+
+def run(call: Globals, options: Options, arguments: Sequence[str]) -> int:  # noqa: ARG001 - none
+    """Print the list."""
+    form = options.text("format", "table")
+    if form not in ("table", "json"):
+        raise UsageError(f"invalid format {form!r}: table or json")
+    if call.options.given("root") and not os.path.isdir(call.root):
+        raise OrlopError(f"state root {call.root}: no such file or directory")
+    found = container.every(call.root)
+    try:
+        if options.flag("quiet"):
+            sys.stdout.write("".join(f"{item.record.id}\n" for item in found))
+            return 0
+        rows = [describe(item, _owner(item)) for item in found]
+    finally:
+        for item in found:
+            item.close()
+    # runc prints null for an empty list, and its readers know that
+    sys.stdout.write((jsontext.dumps(rows or None) if form == "json" else _table(rows)))
+    return 0
+
+
+def _owner(item: Container) -> str:
+    import pwd
+
+    uid = item.record.owner
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"#{uid}"
+
+
+def _table(rows: Sequence[dict[str, object]]) -> str:
+    lines = [_COLUMNS, *(tuple(str(row[name.lower()]) for name in _COLUMNS) for row in rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(_COLUMNS))]
+    text = ""
+    for line in lines:
+        text += "   ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True))
+        text = text.rstrip() + "\n"
+    return text

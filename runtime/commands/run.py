@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Create and start a container.
+
+In the foreground, wait for its process, forward signals and the terminal, remove the container, and
+exit with its status, or 128 and the signal that ended it. With --detach, return when it runs.
+"""
+
+from __future__ import annotations
+
+from runtime import lifecycle
+from runtime.commands import creating
+from runtime.errors import UsageError
+from runtime.options import Flag
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from runtime.cli import Globals
+    from runtime.lifecycle import CreateOptions
+    from runtime.options import Options
+
+USAGE = "run [flags] ID"
+FLAGS = (
+    *creating.FLAGS,
+    Flag("detach", "return when the process runs", short="d"),
+    Flag("keep", "keep the container after its process has ended"),
+    Flag("no-subreaper", "leave orphans of the container to the caller's subreaper"),
+)
+ARGUMENTS = (1, 1)
+
+
+def run(call: Globals, options: Options, arguments: Sequence[str]) -> int:
+    """Run the container."""
+    container_id = arguments[0]
+    wanted = creating.create_options(call, options)
+    bundle = creating.bundle_path(options)
+    if options.flag("detach"):
+        return _detached(call, options, container_id, bundle, wanted)
+    if options.text("console-socket"):
+        raise UsageError("--console-socket is for --detach; the foreground has its own terminal")
+    from runtime.foreground import Foreground
+
+    foreground = Foreground(subreaper=not options.flag("no-subreaper"))
+    wanted.console = foreground.attach
+    try:
+        pid = lifecycle.create(call.root, container_id, bundle, wanted)
+        try:
+            lifecycle.start(call.root, container_id)
+            status = foreground.wait(pid)
+        except BaseException:
+            lifecycle.delete(call.root, container_id, force=True)
+            raise
+    finally:
+        foreground.restore()
+    if not options.flag("keep"):
+        for warning in lifecycle.delete(call.root, container_id, force=True):
+            call.log.warning(warning)
+    return status
+
+
+def _detached(
+    call: Globals, options: Options, container_id: str, bundle: str, wanted: CreateOptions
+) -> int:
+    socket = creating.console_socket(options)
+    if socket is not None:
+        wanted.console = socket.send
+    try:
+        lifecycle.create(call.root, container_id, bundle, wanted)
+        try:
+            lifecycle.start(call.root, container_id)
+        except BaseException:
+            lifecycle.delete(call.root, container_id, force=True)
+            raise
+    finally:
+        if socket is not None:
+            socket.close()
+    return 0

@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Start the process of a created container. Returns once its execve succeeded."""
+
+from __future__ import annotations
+
+from runtime import lifecycle
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from runtime.cli import Globals
+    from runtime.options import Options
+
+USAGE = "start ID"
+FLAGS = ()
+ARGUMENTS = (1, 1)
+
+
+def run(call: Globals, options: Options, arguments: Sequence[str]) -> int:  # noqa: ARG001 - no flags
+    """Start the container."""
+    lifecycle.start(call.root, arguments[0])
+    return 0

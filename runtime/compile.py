@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a checked spec to a plan: a pure function of the spec, the host's facts and the request.
+
+The table shows the whole of a container's start, in order. No stage hides another.
+"""
+
+from __future__ import annotations
+
+from native import plan
+from native.plan import Op
+from runtime import devices, hooks, mounts, namespaces, process, unsupported
+from runtime.context import Context
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from native.plan import Plan
+    from runtime.context import Request
+    from runtime.host import Facts
+    from runtime.seccomp import Filter
+    from spec.types import Spec
+
+lib = plan.lib
+
+
+def _ready(context: Context) -> None:
+    context.add(Op(lib.OP_READY, "status created"))
+    context.add(Op(lib.OP_WAIT_START, "until `start`", fd="listener"))
+
+
+def _seccomp_notify(context: Context) -> None:
+    """In create, because someone must hand the descriptor on; it cannot wait for `start`."""
+    if context.filter is not None and context.filter.notify:
+        process.seccomp(context)
+
+
+def _seccomp(context: Context) -> None:
+    if context.filter is not None and not context.filter.notify:
+        process.seccomp(context)
+
+
+#: Stages that need the container's own mount namespace are marked: without one there is nothing to set up.
+STAGES: tuple[tuple[Callable[[Context], None], bool], ...] = (
+    (process.oom_score, False),
+    (namespaces.enter, False),
+    (process.session, False),
+    (namespaces.configure, False),
+    (mounts.prepare_rootfs, True),
+    (mounts.operations, True),
+    (devices.operations, True),
+    (devices.console, True),
+    (mounts.working_directory, True),
+    (hooks.of_runtime, False),
+    (hooks.of_container, False),
+    (mounts.hide, True),
+    (mounts.enter_rootfs, False),
+    (process.resource_limits, False),
+    (process.no_new_privileges, False),
+    (process.privileges, False),
+    (_seccomp_notify, False),
+    (process.lookup, False),
+    (_ready, False),
+    (hooks.at_start, False),
+    (_seccomp, False),
+    (process.execute, False),
+)
+
+
+def compile_container(
+    spec: Spec, facts: Facts, request: Request, seccomp_filter: Filter | None = None
+) -> Plan:
+    """The plan of a container. Raises Unsupported where the spec asks for what is not there yet."""
+    context = Context(spec, facts, request, seccomp_filter)
+    unsupported.check(spec)
+    own_mounts = context.is_new("mount")
+    for stage, needs_mounts in STAGES:
+        if own_mounts or not needs_mounts:
+            stage(context)
+    return context.plan

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The terminal: handed to whoever listens on a console socket, or copied in the foreground.
+
+The protocol of the socket is runc's (docs/terminals.md there): one message, the terminal's name as
+payload, the master as the one descriptor.
+"""
+
+from __future__ import annotations
+
+import _socket
+import errno
+import fcntl
+import os
+import select
+import stat
+import sys
+import termios
+
+from spec.errors import OrlopError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_CHUNK = 32768
+
+
+class ConsoleSocket:
+    """A connection to a console socket, made before anything else, so that a wrong path fails early."""
+
+    def __init__(self, path: str) -> None:
+        """Connect. Raises OrlopError."""
+        try:
+            if not stat.S_ISSOCK(os.stat(path).st_mode):
+                raise OrlopError(f"console socket {path}: not a socket")
+            self._socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+            try:
+                self._socket.connect(path)
+            except OSError:
+                self._socket.close()
+                raise
+        except OSError as error:
+            text = f"console socket {path}: {error.strerror or error}"
+            raise OrlopError(text, hint="whoever calls must listen there") from error
+
+    def send(self, master: int) -> None:
+        """Hand over the terminal's master, and close both."""
+        try:
+            payload = master.to_bytes(4, sys.byteorder)
+            control = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, payload)]
+            self._socket.sendmsg([b"/dev/ptmx"], control)
+        finally:
+            os.close(master)
+            self.close()
+
+    def close(self) -> None:
+        """Close the connection; whoever listens is not left waiting for a terminal."""
+        self._socket.close()
+
+
+
+
+class Terminal:
+    """The caller's own terminal in raw mode, joined with a container's.
+
+    Restored by `restore`, which may be called at any time.
+    """
+
+    def __init__(self, master: int) -> None:
+        self.master = master
+        self._saved: list[object] | None = None
+        self._stdin_open = True
+
+    def enter_raw(self) -> None:
+        """Raw mode, as cfmakeraw(3), where stdin is a terminal; the container's gets its size."""
+        try:
+            attributes = termios.tcgetattr(0)
+        except termios.error:
+            return
+        self._saved = [*attributes[:6], list(attributes[6])]
+        attributes[0] &= ~(
+            termios.IGNBRK | termios.BRKINT | termios.PARMRK | termios.ISTRIP
+            | termios.INLCR | termios.IGNCR | termios.ICRNL | termios.IXON
+        )  # fmt: skip
+        attributes[1] &= ~termios.OPOST
+        attributes[2] = attributes[2] & ~(termios.CSIZE | termios.PARENB) | termios.CS8
+        attributes[3] &= ~(
+            termios.ECHO | termios.ECHONL | termios.ICANON | termios.ISIG | termios.IEXTEN
+        )
+        termios.tcsetattr(0, termios.TCSANOW, attributes)
+        self.resize()
+
+    def restore(self) -> None:
+        """The terminal as it was."""
+        if self._saved is not None:
+            termios.tcsetattr(0, termios.TCSADRAIN, self._saved)
+            self._saved = None
+
+    def resize(self) -> None:
+        """Give the container's terminal the size of ours."""
+        try:
+            size = fcntl.ioctl(0, termios.TIOCGWINSZ, bytes(8))
+            fcntl.ioctl(self.master, termios.TIOCSWINSZ, size)
+        except OSError:
+            pass  # stdin is no terminal: the size stays as configured
+
+    def register(self, poll: select.poll) -> None:
+        """Add what is to be copied to a poll object."""
+        poll.register(self.master, select.POLLIN)
+        poll.register(0, select.POLLIN)
+
+    def copy(self, fd: int, poll: select.poll) -> bool:
+        """Copy what `fd` has; False at the end of the container's terminal."""
+        if fd == 0:
+            self._copy_input(poll)
+            return True
+        return self._copy_output()
+
+    def _copy_input(self, poll: select.poll) -> None:
+        try:
+            data = os.read(0, _CHUNK)
+        except OSError:
+            data = b""
+        if not data:
+            poll.unregister(0)
+            if self._stdin_open:
+                # end of file for the program, if its terminal is in canonical mode
+                _write_all(self.master, b"\x04")
+                self._stdin_open = False
+            return
+        _write_all(self.master, data)
+
+    def _copy_output(self) -> bool:
+        try:
+            data = os.read(self.master, _CHUNK)
+        except OSError as error:
+            if error.errno == errno.EIO:  # the last slave was closed
+                return False
+            raise
+        if data:
+            _write_all(1, data)
+        return bool(data)
+
+    def drain(self) -> None:
+        """Copy what the container wrote before it ended."""
+        poll = select.poll()
+        poll.register(self.master, select.POLLIN)
+        while poll.poll(0):
+            if not self._copy_output():
+                return
+
+
+def _write_all(fd: int, data: bytes, write: Callable[[int, bytes], int] = os.write) -> None:
+    while data:
+        data = data[write(fd, data) :]

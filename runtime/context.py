@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the concerns compile from: the spec, the host's facts, the caller's request, the plan so far."""
+
+from __future__ import annotations
+
+from native.plan import Plan
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from native.plan import Op
+    from runtime.host import Facts
+    from runtime.seccomp import Filter
+    from spec.types import Linux, Process, Spec
+
+
+class Request:
+    """What the caller of create asked for, beside the spec.
+
+    id: the container's. rootfs: absolute host path. new_keyring: a session keyring of its own.
+    cgroups: names of the hierarchies that the init joins, in order. clone_into_cgroup: the cgroup
+    is joined by clone3 instead (v2). cgroup_paths: directory of the container in each hierarchy.
+    """
+
+    __slots__ = ("cgroup_paths", "cgroups", "clone_into_cgroup", "id", "new_keyring", "rootfs")
+
+    def __init__(  # noqa: PLR0913 - a record
+        self,
+        container_id: str,
+        rootfs: str,
+        *,
+        new_keyring: bool = True,
+        cgroups: Sequence[str] = (),
+        clone_into_cgroup: bool = False,
+        cgroup_paths: dict[str, str] | None = None,
+    ) -> None:
+        self.id = container_id
+        self.rootfs = rootfs
+        self.new_keyring = new_keyring
+        self.cgroups = list(cgroups)
+        self.clone_into_cgroup = clone_into_cgroup
+        self.cgroup_paths = cgroup_paths or {}
+
+
+class Context:
+    """One compilation: concerns read it and append operations to `plan`."""
+
+    __slots__ = ("facts", "filter", "linux", "namespaces", "plan", "process", "request", "spec")
+
+    def __init__(
+        self, spec: Spec, facts: Facts, request: Request, seccomp_filter: Filter | None = None
+    ) -> None:
+        self.spec = spec
+        self.facts = facts
+        self.request = request
+        self.filter = seccomp_filter
+        self.linux: Linux = spec.get("linux", {})
+        self.process: Process = spec["process"]
+        #: type -> path, "" for a new one
+        self.namespaces: dict[str, str] = {
+            namespace["type"]: namespace.get("path", "")
+            for namespace in self.linux.get("namespaces", ())
+        }
+        self.plan = Plan()
+
+    def add(self, op: Op) -> None:
+        """Append an operation to the plan."""
+        self.plan.add(op)
+
+    def is_new(self, namespace: str) -> bool:
+        """Whether the container gets a namespace of this type of its own."""
+        return self.namespaces.get(namespace) == ""
+
+    def is_joined(self, namespace: str) -> bool:
+        """Whether the container joins an existing namespace of this type."""
+        return bool(self.namespaces.get(namespace))

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The process of an exec: from --process, or the container's own with what the flags change."""
+
+from __future__ import annotations
+
+from runtime.container import Container
+from runtime.errors import Unsupported, UsageError
+from runtime.execute import container_spec
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from runtime.options import Options
+    from spec.types import Process
+
+_ID_MAX = 2**32 - 2  # (uid_t)-1 means "no change" to setresuid(2)
+
+
+def build(root: str, container_id: str, options: Options, words: Sequence[str]) -> Process:
+    """The process to run. Raises UsageError, NotFound, InvalidSpec."""
+    for name in ("process-label", "apparmor"):
+        if options.text(name):
+            raise Unsupported(f"--{name} is not supported yet")
+    if options.text("process"):
+        if words:
+            raise UsageError("--process and a command exclude each other")
+        from spec.bundle import load_process
+
+        return load_process(options.text("process"))
+    if not words:
+        raise UsageError("exec needs a command, or --process")
+    container = Container.open(root, container_id)
+    try:
+        process = container_spec(container)["process"]
+    finally:
+        container.close()
+    return _changed(process, options, words)
+
+
+def _changed(process: Process, options: Options, words: Sequence[str]) -> Process:
+    changed: Process = {**process}
+    changed["args"] = list(words)
+    changed["terminal"] = options.flag("tty")
+    changed.pop("consoleSize", None)
+    changed.pop("oomScoreAdj", None)
+    if options.text("cwd"):
+        changed["cwd"] = options.text("cwd")
+    changed["env"] = [*process.get("env", []), *options.texts("env")]
+    if options.flag("no-new-privs"):
+        changed["noNewPrivileges"] = True
+    user = {**process.get("user", {})}
+    if options.text("user"):
+        user["uid"], gid = parse_user(options.text("user"))
+        if gid is not None:
+            user["gid"] = gid
+    groups = [_number(text, "--additional-gids") for text in options.texts("additional-gids")]
+    if groups:
+        user["additionalGids"] = [*user.get("additionalGids", []), *groups]
+    changed["user"] = user  # type: ignore[typeddict-item] - a User with changed members
+    _add_capabilities(changed, options.texts("cap"))
+    return changed
+
+
+def parse_user(text: str) -> tuple[int, int | None]:
+    """`UID` or `UID:GID`, nothing else (CVE-2026-30892). Raises UsageError."""
+    uid, colon, gid = text.partition(":")
+    return _number(uid, "--user"), _number(gid, "--user") if colon else None
+
+
+def _number(text: str, flag: str) -> int:
+    if not (text.isascii() and text.isdecimal()) or int(text) > _ID_MAX:
+        raise UsageError(f"invalid id {text!r} in {flag}: a number from 0 to {_ID_MAX}")
+    return int(text)
+
+
+def _add_capabilities(process: Process, names: Sequence[str]) -> None:
+    """--cap: to what the process may use, never to the inheritable set (CVE-2022-29162)."""
+    if not names:
+        return
+    from runtime.capabilities import NAMES
+
+    sets = {kind: list(members) for kind, members in process.get("capabilities", {}).items()}  # type: ignore[call-overload]
+    for name in names:
+        if name not in NAMES:
+            raise UsageError(f"unknown capability {name!r}")
+        for kind in ("bounding", "effective", "permitted"):
+            members = sets.setdefault(kind, [])
+            if name not in members:
+                members.append(name)
+    process["capabilities"] = sets  # type: ignore[typeddict-item] - the five sets

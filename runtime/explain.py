@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A failed operation, in words: what, on what, why, and what to do about it.
+
+Texts about executables are those that Docker and Podman turn into exit statuses 126 and 127.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from native import plan
+from runtime.errors import PlanFailed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from native.plan import Message, Plan
+
+lib = plan.lib
+_USERNS = "are user namespaces enabled (user.max_user_namespaces, kernel.unprivileged_userns_clone)?"
+_ADMIN = "this needs CAP_SYS_ADMIN; run as root, or give the container a user namespace"
+
+
+def failure(message: Message, made: Plan | None = None) -> PlanFailed:
+    """The error of a KIND_FAILED message; `made` is the plan where the caller has it."""
+    reason = os.strerror(message.error) if message.error else "failed"
+    if message.code in (lib.OP_LOOKUP, lib.OP_EXEC):
+        text = _executable(message, reason)
+    else:
+        if made is not None and message.code and message.op < len(made.ops):
+            what = made.ops[message.op].describe()
+        else:
+            what = f"{message.name} {message.subject}".strip()
+        text = f"{what}: {message.step}: {reason}" if message.step else f"{what}: {reason}"
+        if message.detail:
+            text += f" ({_one_line(message.detail)})"
+    return PlanFailed(
+        text,
+        operation=message.name,
+        step=message.step,
+        errno=message.error,
+        subject=message.subject,
+        pointer=message.pointer,
+        hint=hint(message),
+    )
+
+
+def _one_line(text: str) -> str:
+    return "; ".join(line for line in text.strip().splitlines() if line)
+
+
+def _executable(message: Message, reason: str) -> str:
+    name = message.subject
+    if message.code == lib.OP_LOOKUP and message.error == errno.ENOENT:
+        if "/" not in name:
+            return f'exec: "{name}": executable file not found in $PATH'
+        return f'exec: "{name}": executable file not found: {reason.lower()}'
+    return f'exec: "{name}": {reason.lower()}'
+
+
+def hint(message: Message) -> str:
+    """What is well known about such a failure."""
+    code, error = message.code, message.error
+    if code == lib.OP_EXEC and error == errno.ENOENT:
+        return "the file is there: its interpreter or dynamic loader is not"
+    if code == lib.OP_EXEC and error == errno.ENOEXEC:
+        return "is it for this architecture, or a script without #! line?"
+    if code == lib.OP_LOOKUP and error == errno.EACCES:
+        return "it is not executable for the container's user"
+    if error == errno.ENOSYS:
+        return f"the kernel, or a seccomp filter around us, has no {message.step}"
+    if error == errno.EPERM:
+        return _refused(message)
+    if code == lib.OP_RLIMIT:
+        return "raising a hard limit needs CAP_SYS_RESOURCE"
+    if error == errno.ENODEV and code == lib.OP_MOUNT:
+        return "the kernel has no such file system type"
+    if error == errno.EROFS and code in (lib.OP_MKDIR, lib.OP_MOUNT, lib.OP_BIND, lib.OP_DEVICE):
+        return "the mount point is missing, and the file system is read-only"
+    return ""
+
+
+def _refused(message: Message) -> str:
+    code = message.code
+    if code in (lib.OP_UNSHARE, lib.OP_FORK, lib.OP_SETNS, lib.OP_PROPAGATION, lib.OP_NONE):
+        return _ADMIN
+    if code == lib.OP_RLIMIT:
+        return "raising a hard limit needs CAP_SYS_RESOURCE"
+    if code == lib.OP_CAPABILITIES:
+        return "the runtime itself lacks a capability that the container is to have"
+    if code == lib.OP_SYSCTL:
+        return "this sysctl belongs to no namespace of the container's own"
+    if code == lib.OP_MOUNT:
+        return "a user namespace may mount only what its own namespaces hold"
+    if code == lib.OP_GROUPS:
+        return "setgroups is denied in this user namespace: map groups with newgidmap"
+    return ""
+
+
+def spawn_failure(error: OSError, clone_flags: int) -> PlanFailed:
+    """clone3 or execveat of the init failed."""
+    step = (error.strerror or "").partition(":")[0]
+    number = error.errno or 0
+    advice = ""
+    if step in ("clone3", "clone"):
+        if number in (errno.EPERM, errno.ENOSPC) and clone_flags & 0x10000000:  # CLONE_NEWUSER
+            advice = _USERNS
+        elif number == errno.EPERM:
+            advice = _ADMIN
+        elif number == errno.EINVAL:
+            advice = "the kernel lacks one of these kinds of namespace"
+        elif number == errno.EAGAIN:
+            advice = "no more processes are allowed (ulimit -u, pids.max)"
+        elif number == errno.ENOSYS:
+            advice = "Linux 5.7 or newer is needed, and no seccomp filter that hides clone3"
+    elif step == "execveat" and number in (errno.EACCES, errno.EPERM):
+        advice = "is executing memfds forbidden (vm.memfd_noexec)?"
+    return PlanFailed(
+        f"start of the init: {error.strerror}",
+        operation="spawn",
+        step=step,
+        errno=number,
+        pointer="/linux/namespaces" if step in ("clone3", "clone") else "",
+        hint=advice,
+    )

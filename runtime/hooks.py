@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`hooks`: those of the runtime's namespaces are run here, those of the container's by the init.
+
+runtime.md#lifecycle and config.md#posix-platform-hooks; each gets the container's state on stdin.
+The state is a file, so that no hook can block its writer, whether it reads or not.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+
+from native import plan
+from native.plan import Op
+from spec.errors import OrlopError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from runtime.context import Context
+    from spec.types import Hook
+
+lib = plan.lib
+_OUTPUT_LIMIT = 4096
+
+
+def of_runtime(context: Context) -> None:
+    """prestart and createRuntime: the parent runs them while the init waits."""
+    hooks = context.spec.get("hooks", {})
+    if hooks.get("prestart") or hooks.get("createRuntime"):
+        text = "prestart and createRuntime hooks run"
+        context.add(Op(lib.OP_SYNC, text, pointer="/hooks", numbers=[lib.SYNC_HOOKS]))
+
+
+def of_container(context: Context) -> None:
+    """createContainer: in the container's namespaces, before the root changes."""
+    hooks = context.spec.get("hooks", {})
+    if hooks.get("createContainer") or hooks.get("startContainer"):
+        text = "state for the container's hooks"
+        context.add(Op(lib.OP_SYNC, text, pointer="/hooks", numbers=[lib.SYNC_STATE]))
+    _operations(context, "createContainer", hooks.get("createContainer", []))
+
+
+def at_start(context: Context) -> None:
+    """startContainer: in the container, after `start` and before the process."""
+    _operations(context, "startContainer", context.spec.get("hooks", {}).get("startContainer", []))
+
+
+def _operations(context: Context, kind: str, hooks: Sequence[Hook]) -> None:
+    for index, hook in enumerate(hooks):
+        args, env = hook.get("args") or [hook["path"]], hook.get("env", [])
+        timeout = hook.get("timeout", 0)
+        text = f"{kind} {hook['path']}" + (f" (at most {timeout} s)" if timeout else "")
+        pointer = f"/hooks/{kind}/{index}"
+        numbers = [len(args), len(env), timeout]
+        context.add(
+            Op(lib.OP_HOOK, text, hook["path"], args, env, pointer=pointer, numbers=numbers)
+        )
+
+
+def state_file(text: str) -> int:
+    """A descriptor of a file with the state's text, at its start."""
+    fd = os.memfd_create("orlop-state", os.MFD_CLOEXEC)
+    try:
+        os.write(fd, text.encode())
+        os.lseek(fd, 0, os.SEEK_SET)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def run(kind: str, hooks: Sequence[Hook], state: str) -> None:
+    """Run these hooks one after the other in the runtime's namespaces.
+
+    Raises OrlopError at the first that can't be run, fails or takes longer than its timeout.
+    """
+    for index, hook in enumerate(hooks):
+        try:
+            _run_one(hook, state)
+        except OSError as error:
+            text = f"{kind} hook {hook['path']}: {error.strerror}"
+            raise OrlopError(text, pointer=f"/hooks/{kind}/{index}") from error
+        except _HookError as error:
+            text = f"{kind} hook {hook['path']}: {error}"
+            raise OrlopError(text, pointer=f"/hooks/{kind}/{index}") from error
+
+
+class _HookError(Exception):
+    pass
+
+
+def _run_one(hook: Hook, state: str) -> None:
+    stdin = state_file(state)
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    try:
+        env = {}
+        for entry in hook.get("env", []):
+            name, _, value = entry.partition("=")
+            env[name] = value
+        actions = [
+            (os.POSIX_SPAWN_DUP2, stdin, 0),
+            (os.POSIX_SPAWN_DUP2, writer, 1),
+            (os.POSIX_SPAWN_DUP2, writer, 2),
+        ]
+        args = hook.get("args") or [hook["path"]]
+        # Python ignores SIGPIPE and SIGXFSZ; the hook starts with neither.
+        pid = os.posix_spawn(
+            hook["path"], args, env, file_actions=actions, setsigdef=[13, 25], setsigmask=[]
+        )
+        os.close(writer)
+        writer = -1
+        _watch(pid, reader, hook.get("timeout", 0))
+    finally:
+        os.close(stdin)
+        os.close(reader)
+        if writer >= 0:
+            os.close(writer)
+
+
+def _watch(pid: int, output: int, timeout: int) -> None:
+    """Wait for the hook's end, keeping the start of what it prints. A process it leaves may keep the pipe."""
+    deadline = time.monotonic() + timeout if timeout else None
+    pidfd = os.pidfd_open(pid)
+    text = b""
+    try:
+        poll = select.poll()
+        poll.register(pidfd, select.POLLIN)
+        poll.register(output, select.POLLIN)
+        ended = False
+        while not ended:
+            left = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
+            ready = dict(poll.poll(left))
+            if not ready:
+                os.kill(pid, 9)
+                os.waitpid(pid, 0)
+                message = f"no end after {timeout} s, killed"
+                raise _HookError(message)
+            if output in ready:
+                data = os.read(output, 65536)
+                text = (text + data)[:_OUTPUT_LIMIT]
+                if not data:
+                    poll.unregister(output)
+            else:
+                ended = pidfd in ready
+    finally:
+        os.close(pidfd)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if code:
+        how = f"exit status {code}" if code > 0 else f"killed by signal {-code}"
+        said = text.decode("utf-8", "replace").strip().replace("\n", "; ")
+        raise _HookError(f"{how}: {said}" if said else how)

@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Start an init and answer its syncs: the narrow interface between who plans and who spawns.
+
+A plan names its descriptors; here they get numbers. The messages are drawn in native/init/channel.c.
+"""
+
+from __future__ import annotations
+
+import _socket
+import os
+import sys
+
+from native import plan, syscalls
+from native.executable import sealed_init
+from native.plan import ANSWER, MESSAGE, Message
+from runtime import explain
+from spec.errors import OrlopError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from native.plan import Plan
+
+lib = plan.lib
+_SCM_SPACE = _socket.CMSG_SPACE(4)
+
+
+class Handlers:
+    """What the parent does at each sync, with the init's pid in the parent's pid namespace.
+
+    Each is None where the plan has no such sync. console and notify get a descriptor and own it.
+    state returns a descriptor of a file, which is closed after it was sent. ready writes what says
+    that the container is created.
+    """
+
+    __slots__ = ("console", "hooks", "idmap", "notify", "prepare", "ready", "state")
+
+    def __init__(self) -> None:
+        self.idmap: Callable[[int], None] | None = None
+        self.hooks: Callable[[int], None] | None = None
+        self.prepare: Callable[[int], None] | None = None
+        self.ready: Callable[[int], None] | None = None
+        self.state: Callable[[int], int] | None = None
+        self.console: Callable[[int], None] | None = None
+        self.notify: Callable[[int, int], None] | None = None
+
+
+class Launch:
+    """One init, from clone until it is ready, or has become the program (exec).
+
+    pid: the container's process. pidfd: of the same. Both are 0 and -1 before `start`.
+    """
+
+    def __init__(  # noqa: PLR0913 - what travels with a plan
+        self,
+        made: Plan,
+        handlers: Handlers,
+        descriptors: Mapping[str, int],
+        *,
+        stdio: Sequence[int] = (0, 1, 2),
+        preserved: Sequence[int] = (),
+        cgroup: int = -1,
+        spawn_flags: int = 0,
+    ) -> None:
+        self._plan = made
+        self._handlers = handlers
+        self._descriptors = descriptors
+        self._container_fds = [*stdio, *preserved]
+        self._cgroup = cgroup
+        self._spawn_flags = made.spawn_flags | spawn_flags
+        self._channel: _socket.socket | None = None
+        self.pid = 0
+        self.pidfd = -1
+        self._first_pid = 0
+
+    def start(self) -> None:
+        """Spawn the init and serve it until it is ready. On any failure nothing of it is left."""
+        ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+        self._channel = ours
+        try:
+            try:
+                self._spawn(theirs.fileno())
+            finally:
+                theirs.close()
+            while not self._serve():
+                pass
+        except BaseException:
+            self._abandon()
+            raise
+        finally:
+            ours.close()
+            self._reap_first_stage()
+
+    def _spawn(self, channel: int) -> None:
+        init = sealed_init()
+        plan_fd = -1
+        try:
+            plan_fd = _plan_file(self._plan)
+            table = [self._descriptors[name] for name in self._plan.descriptors()]
+            fds = [*self._container_fds, channel, plan_fd, *table]
+            self.pid, self.pidfd = syscalls.spawn(
+                init,
+                fds,
+                len(self._container_fds),
+                self._plan.clone_flags,
+                self._cgroup,
+                self._spawn_flags,
+            )
+            self._first_pid = self.pid
+        except OSError as error:
+            raise explain.spawn_failure(error, self._plan.clone_flags) from error
+        finally:
+            os.close(init)
+            if plan_fd >= 0:
+                os.close(plan_fd)
+
+    def _serve(self) -> bool:
+        """One message; True at the end of the channel's use."""
+        message, fd = self._receive()
+        if message is None:
+            return self._ended()
+        if message.kind == lib.KIND_FAILED:
+            raise explain.failure(message, self._plan)
+        if message.kind == lib.KIND_STAGE:
+            os.close(self.pidfd)
+            self.pid = message.value
+            # Our child by CLONE_PARENT, and not waited for: the pid can be nobody else's.
+            self.pidfd = os.pidfd_open(self.pid)
+            return False
+        if self._plan.stages > 1 and self.pid == self._first_pid:
+            self._serve()  # the first stage's word about the second is on its way
+        answer_fd = self._answer(message.value, fd)
+        self._reply(answer_fd)
+        return message.value == lib.SYNC_READY
+
+    def _answer(self, what: int, fd: int) -> int:
+        handlers = self._handlers
+        simple = {
+            lib.SYNC_IDMAP: handlers.idmap,
+            lib.SYNC_HOOKS: handlers.hooks,
+            lib.SYNC_PREPARE: handlers.prepare,
+            lib.SYNC_READY: handlers.ready,
+        }.get(what)
+        if simple is not None:
+            simple(self.pid)
+            return -1
+        if what == lib.SYNC_STATE and handlers.state is not None:
+            return handlers.state(self.pid)
+        if what == lib.SYNC_CONSOLE and handlers.console is not None:
+            handlers.console(fd)
+            return -1
+        if what == lib.SYNC_NOTIFY and handlers.notify is not None:
+            handlers.notify(self.pid, fd)
+            return -1
+        if what == lib.SYNC_READY:
+            return -1
+        raise OrlopError(f"the init asks for sync {what}, which nobody answers")
+
+    def _receive(self) -> tuple[Message | None, int]:
+        assert self._channel is not None  # noqa: S101 - for the type checker: start() made it
+        data, control, _, _ = self._channel.recvmsg(
+            MESSAGE.size, _SCM_SPACE, _socket.MSG_CMSG_CLOEXEC
+        )
+        fd = -1
+        for level, kind, payload in control:
+            if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
+                fd = int.from_bytes(payload[:4], sys.byteorder, signed=True)
+        return (Message(data) if data else None), fd
+
+    def _reply(self, fd: int) -> None:
+        assert self._channel is not None  # noqa: S101 - as above
+        control = []
+        if fd >= 0:
+            payload = fd.to_bytes(4, sys.byteorder)
+            control = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, payload)]
+        try:
+            self._channel.sendmsg([ANSWER.pack(0)], control)
+        except BrokenPipeError:
+            pass  # it ended; the next receive says how
+        finally:
+            if fd >= 0:
+                os.close(fd)
+
+    def _ended(self) -> bool:
+        """End of the channel: an exec's program runs, or the init died without a word."""
+        if not any(op.code == lib.OP_READY for op in self._plan.ops):
+            return True
+        status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        how = f"killed by signal {-status}" if status < 0 else f"exit status {status}"
+        pid, self.pid = self.pid, 0
+        raise InitDied(how, pid)
+
+    def _abandon(self) -> None:
+        """Kill whatever was started, and wait for it: its end tells us that its cgroup is empty."""
+        if self.pid and self.pidfd >= 0:
+            try:
+                os.kill(self.pid, 9)  # our child, not waited for: the pid is its own
+                os.waitpid(self.pid, 0)
+            except (ProcessLookupError, ChildProcessError):
+                pass
+        if self.pidfd >= 0:
+            os.close(self.pidfd)
+            self.pidfd = -1
+
+    def _reap_first_stage(self) -> None:
+        if self._first_pid and self._first_pid != self.pid and self._plan.stages > 1:
+            try:
+                os.waitpid(self._first_pid, 0)
+            except ChildProcessError:
+                pass
+            self._first_pid = 0
+
+
+
+class InitDied(OrlopError):
+    """The init ended without telling why: the kernel killed it, mostly for memory."""
+
+    def __init__(self, how: str, pid: int) -> None:
+        super().__init__(f"the container's init ended before it was ready: {how}")
+        self.pid = pid
+
+
+def _plan_file(made: Plan) -> int:
+    fd = os.memfd_create("orlop-plan", os.MFD_CLOEXEC)
+    try:
+        data = memoryview(made.pack())
+        while data:
+            data = data[os.write(fd, data) :]
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`linux.namespaces`: which are made by clone, which are joined, and in what order.
+
+The order is the kernel's demand (user_namespaces(7), pid_namespaces(7), time_namespaces(7)):
+a namespace belongs to the user namespace of its maker, a pid namespace is entered by children only,
+and the cgroup namespace's root is where its maker is in the cgroup tree.
+"""
+
+from __future__ import annotations
+
+from native import plan, syscalls
+from native.plan import Op
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from runtime.context import Context
+
+FLAGS = {
+    "user": syscalls.CLONE_NEWUSER,
+    "mount": syscalls.CLONE_NEWNS,
+    "pid": syscalls.CLONE_NEWPID,
+    "network": syscalls.CLONE_NEWNET,
+    "ipc": syscalls.CLONE_NEWIPC,
+    "uts": syscalls.CLONE_NEWUTS,
+    "cgroup": syscalls.CLONE_NEWCGROUP,
+    "time": syscalls.CLONE_NEWTIME,
+}
+#: Names of the files in /proc/PID/ns.
+FILES = {
+    "user": "user",
+    "mount": "mnt",
+    "pid": "pid",
+    "network": "net",
+    "ipc": "ipc",
+    "uts": "uts",
+    "cgroup": "cgroup",
+    "time": "time",
+}
+lib = plan.lib
+
+
+def pointer(context: Context, namespace: str) -> str:
+    """JSON pointer of this type's element in `linux.namespaces`."""
+    for index, element in enumerate(context.linux.get("namespaces", ())):
+        if element["type"] == namespace:
+            return f"/linux/namespaces/{index}"
+    return "/linux/namespaces"
+
+
+def enter(context: Context) -> None:
+    """Operations up to the point where the init is in all its namespaces, and root there."""
+    plan_ = context.plan
+    made = [name for name, path in context.namespaces.items() if not path]
+    joined = [name for name, path in context.namespaces.items() if path]
+    # The time namespace is made later (its offsets), the cgroup namespace in the right cgroup.
+    cloned = [name for name in made if name not in ("time", "cgroup")]
+    if "cgroup" in made and context.request.clone_into_cgroup:
+        cloned.append("cgroup")
+    if needs_second_stage(made, joined):
+        _non_dumpable(context)
+        _join_cgroups(context)
+        _join(context, joined)
+        context.add(Op(lib.OP_FORK, _names(cloned), numbers=[_flags(cloned)]))
+        plan_.stages = 2
+    else:
+        plan_.clone_flags = _flags(cloned)
+        if "user" in made:
+            plan_.spawn_flags |= syscalls.SPAWN_KEEP_CAPABILITIES
+        else:
+            _non_dumpable(context)
+        _join_cgroups(context)
+        _join(context, joined)
+    if "cgroup" in made and "cgroup" not in cloned:
+        text, flags = "cgroup namespace", [FLAGS["cgroup"]]
+        context.add(Op(lib.OP_UNSHARE, text, pointer=pointer(context, "cgroup"), numbers=flags))
+    _become_root(context)
+    if "time" in made:
+        _time(context)
+
+
+def needs_second_stage(made: list[str], joined: list[str]) -> bool:
+    """Whether joining must come before making: then a first stage joins, and forks the real init."""
+    return "user" in joined or "pid" in joined or ("user" in made and bool(joined))
+
+
+def _flags(names: list[str]) -> int:
+    return sum(FLAGS[name] for name in names)
+
+
+def _names(names: list[str]) -> str:
+    return "new: " + (", ".join(names) or "none")
+
+
+def _non_dumpable(context: Context) -> None:
+    context.add(Op(lib.OP_NON_DUMPABLE, ""))
+
+
+def _join_cgroups(context: Context) -> None:
+    if context.request.clone_into_cgroup:
+        return
+    for name in context.request.cgroups:
+        op = Op(lib.OP_CGROUP, f"join {name}", pointer="/linux/cgroupsPath", fd=f"cgroup/{name}")
+        context.add(op)
+
+
+def _join(context: Context, joined: list[str]) -> None:
+    user = "user" in joined
+    first = lib.FLAG_TRY if user else 0
+    for name in joined:
+        if name != "user":
+            _setns(context, name, first)
+    if user:
+        _setns(context, "user", 0)
+        for name in joined:
+            if name != "user":
+                _setns(context, name, lib.FLAG_RETRY)
+
+
+def _setns(context: Context, name: str, flags: int) -> None:
+    text = f"{name} {context.namespaces[name]}"
+    if flags == lib.FLAG_TRY:
+        text += " (or below, as a member of the joined user namespace)"
+    op = Op(
+        lib.OP_SETNS,
+        text,
+        context.namespaces[name],
+        pointer=pointer(context, name),
+        numbers=[FLAGS[name]],
+        fd=f"ns/{name}",
+        flags=flags,
+    )
+    context.add(op)
+
+
+def _become_root(context: Context) -> None:
+    where = pointer(context, "user")
+    if context.is_new("user"):
+        numbers = [lib.SYNC_IDMAP]
+        context.add(Op(lib.OP_SYNC, "id maps written", pointer=where, numbers=numbers))
+        if context.plan.stages == 1:
+            _non_dumpable(context)
+    if "user" in context.namespaces:
+        flags = 0 if context.facts.privileged else lib.FLAG_NO_SETGROUPS
+        context.add(Op(lib.OP_BECOME_ROOT, "of the user namespace", pointer=where, flags=flags))
+
+
+def _time(context: Context) -> None:
+    lines = []
+    for clock, offset in context.linux.get("timeOffsets", {}).items():
+        lines.append(f"{clock} {offset.get('secs', 0)} {offset.get('nanosecs', 0)}\n")
+    text = "new namespace" + "".join(f", {line.strip()}" for line in lines)
+    where = "/linux/timeOffsets" if lines else pointer(context, "time")
+    context.add(Op(lib.OP_TIME, text, "".join(lines), pointer=where))
+
+
+#: Who owns the sysctls below a prefix is checked by spec.rules; here they are only written.
+def configure(context: Context) -> None:
+    """Operations that set what the new namespaces hold: loopback, names, sysctls."""
+    if context.is_new("network"):
+        context.add(Op(lib.OP_LOOPBACK, "lo up", pointer=pointer(context, "network")))
+    spec = context.spec
+    if spec.get("hostname"):
+        name = spec["hostname"]
+        context.add(Op(lib.OP_HOSTNAME, name, name, pointer="/hostname"))
+    if spec.get("domainname"):
+        name = spec["domainname"]
+        context.add(Op(lib.OP_DOMAINNAME, name, name, pointer="/domainname"))
+    for key, value in context.linux.get("sysctl", {}).items():
+        # Interfaces may have dots in their names: sysctl(8) writes such keys with slashes.
+        path = key if "/" in key else key.replace(".", "/")
+        where = "/linux/sysctl/" + key.replace("~", "~0").replace("/", "~1")
+        context.add(Op(lib.OP_SYSCTL, f"{key} = {value}", path, value, pointer=where))

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Command-line flags, as runc's users and engines write them.
+
+`--name=value`, `--name value`, `-n value`, `-name` with a single dash; flags end at the first word
+that is none, so that all behind `exec ID` is the program's own. argparse would cost a start 5 ms,
+and has other words for a missing value than those that Podman looks for.
+"""
+
+from __future__ import annotations
+
+from runtime.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+BOOL, VALUE, LIST, COUNT = "bool", "value", "list", "count"
+_TRUE = frozenset({"true", "1", "t", "T", "TRUE", "True"})
+_FALSE = frozenset({"false", "0", "f", "F", "FALSE", "False"})
+
+
+class Flag:
+    """One flag. kind: BOOL, VALUE (a text), LIST (repeatable), COUNT (a number, not negative)."""
+
+    __slots__ = ("help", "hidden", "kind", "metavar", "name", "short")
+
+    def __init__(  # noqa: PLR0913 - a record
+        self,
+        name: str,
+        help: str,  # noqa: A002 - what it is
+        kind: str = BOOL,
+        *,
+        short: str = "",
+        metavar: str = "",
+        hidden: bool = False,
+    ) -> None:
+        self.name = name
+        self.help = help
+        self.kind = kind
+        self.short = short
+        self.metavar = metavar or ("N" if kind == COUNT else "VALUE")
+        self.hidden = hidden
+
+
+class Options:
+    """Values by flag name, with the kind's empty value where a flag was not given."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, values: dict[str, object]) -> None:
+        self._values = values
+
+    def flag(self, name: str) -> bool:
+        """Whether a BOOL flag is set."""
+        return bool(self._values.get(name))
+
+    def text(self, name: str, default: str = "") -> str:
+        """Value of a VALUE flag."""
+        return str(self._values.get(name, default))
+
+    def texts(self, name: str) -> list[str]:
+        """Values of a LIST flag."""
+        value = self._values.get(name)
+        return list(value) if isinstance(value, list) else []
+
+    def number(self, name: str) -> int:
+        """Value of a COUNT flag."""
+        return int(str(self._values.get(name, 0)))
+
+    def given(self, name: str) -> bool:
+        """Whether the flag was on the command line."""
+        return name in self._values
+
+
+def parse(flags: Sequence[Flag], words: Sequence[str]) -> tuple[Options, list[str]]:
+    """Values of the flags, and the words behind them. Raises UsageError."""
+    known = {flag.name: flag for flag in flags}
+    known.update({flag.short: flag for flag in flags if flag.short})
+    values: dict[str, object] = {}
+    rest = list(words)
+    while rest:
+        word = rest[0]
+        if word == "--":
+            del rest[0]
+            break
+        if not word.startswith("-") or word == "-":
+            break
+        del rest[0]
+        name, equals, value = word.lstrip("-").partition("=")
+        flag = known.get(name)
+        if flag is None:
+            raise UsageError(f"flag provided but not defined: {word.partition('=')[0]}")
+        if flag.kind == BOOL:
+            values[flag.name] = _boolean(word, value) if equals else True
+            continue
+        if not equals:
+            if not rest:
+                raise UsageError(f"flag needs an argument: {word}")
+            value = rest.pop(0)
+        _store(values, flag, word, value)
+    return Options(values), rest
+
+
+def _boolean(word: str, value: str) -> bool:
+    if value in _TRUE:
+        return True
+    if value in _FALSE:
+        return False
+    raise UsageError(f"invalid value {value!r} of {word.partition('=')[0]}: true or false")
+
+
+def _store(values: dict[str, object], flag: Flag, word: str, value: str) -> None:
+    if flag.kind == COUNT:
+        if not (value.isascii() and value.isdecimal()):
+            raise UsageError(f"invalid value {value!r} of {word.partition('=')[0]}: a number")
+        values[flag.name] = int(value)
+    elif flag.kind == LIST:
+        values.setdefault(flag.name, []).append(value)  # type: ignore[attr-defined]
+    else:
+        values[flag.name] = value
+
+
+def describe(flags: Sequence[Flag]) -> str:
+    """The flags, for --help."""
+    lines = []
+    for flag in flags:
+        if flag.hidden:
+            continue
+        name = f"--{flag.name}" + (f", -{flag.short}" if flag.short else "")
+        if flag.kind != BOOL:
+            name += f" {flag.metavar}"
+        lines.append(f"  {name:<28} {flag.help}")
+    return "\n".join(lines)

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`process`: what the program is and what it may do. The same operations serve `exec`."""
+
+from __future__ import annotations
+
+from _struct import pack
+
+from native import plan
+from native.plan import Op
+from runtime import capabilities, rlimits
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from runtime.context import Context
+    from spec.types import LinuxCapabilities
+
+lib = plan.lib
+
+
+def oom_score(context: Context) -> None:
+    """First of all: once joined, /proc may be another's."""
+    score = context.process.get("oomScoreAdj")
+    if score is not None:
+        where = "/process/oomScoreAdj"
+        context.add(Op(lib.OP_OOM_SCORE, str(score), pointer=where, numbers=[score]))
+
+
+def session(context: Context) -> None:
+    """A session, and a keyring of its own."""
+    context.add(Op(lib.OP_SETSID, ""))
+    if context.request.new_keyring:
+        name = f"_ses.{context.request.id}"
+        context.add(Op(lib.OP_KEYRING, name, name))
+
+
+def resource_limits(context: Context) -> None:
+    """`process.rlimits`; in a user namespace the parent sets them, who may raise them."""
+    limits = context.process.get("rlimits", ())
+    if limits and "user" in context.namespaces:
+        where = "/process/rlimits"
+        text = "resource limits set"
+        context.add(Op(lib.OP_SYNC, text, pointer=where, numbers=[lib.SYNC_PREPARE]))
+        return
+    for index, limit in enumerate(limits):
+        soft, hard = ("unlimited" if limit[k] == rlimits.UNLIMITED else limit[k] for k in ("soft", "hard"))
+        context.add(
+            Op(
+                lib.OP_RLIMIT,
+                f"{limit['type'][7:].lower()} {soft} {hard}",
+                pointer=f"/process/rlimits/{index}",
+                numbers=[rlimits.NUMBERS[limit["type"]], limit["soft"], limit["hard"]],
+            )
+        )
+
+
+def privileges(context: Context) -> None:
+    """From root to the container's user: what is given up, in the order that still allows the next."""
+    process = context.process
+    user = process.get("user", {})
+    uid, gid = user.get("uid", 0), user.get("gid", 0)
+    sets = _sets(context, process.get("capabilities", {}))
+    last = context.facts.last_capability
+    where = "/process/user"
+    context.add(
+        Op(lib.OP_STDIO_OWNER, f"stdio of uid {uid}", pointer=f"{where}/uid", numbers=[uid])
+    )
+    umask = user.get("umask", 0o022)
+    context.add(Op(lib.OP_UMASK, f"{umask:04o}", pointer=f"{where}/umask", numbers=[umask]))
+    text = capabilities.text(sets["bounding"], last)
+    numbers = [sets["bounding"]]
+    context.add(
+        Op(lib.OP_BOUNDING, text, pointer="/process/capabilities/bounding", numbers=numbers)
+    )
+    cwd = process["cwd"]
+    context.add(Op(lib.OP_CWD, cwd, cwd, pointer="/process/cwd"))
+    _groups(context, gid)
+    numbers = [uid, gid]
+    context.add(Op(lib.OP_USER, f"uid {uid} gid {gid}", pointer=where, numbers=numbers))
+    _capabilities(context, sets)
+    if uid:
+        text = f"{cwd} (if root was refused)"
+        flags = lib.FLAG_SECOND_TRY
+        context.add(Op(lib.OP_CWD, text, cwd, pointer="/process/cwd", flags=flags))
+
+
+def _groups(context: Context, gid: int) -> None:
+    extra = context.process.get("user", {}).get("additionalGids", [])
+    where = "/process/user/additionalGids"
+    if not context.facts.privileged and "user" in context.namespaces and not extra:
+        return  # setgroups(2) is denied in a user namespace that an unprivileged user mapped
+    text = ", ".join(map(str, extra)) or "none"
+    data = pack(f"={len(extra)}I", *extra)
+    context.add(Op(lib.OP_GROUPS, text, data, pointer=where, numbers=[len(extra)]))
+
+
+def _sets(context: Context, asked: LinuxCapabilities) -> dict[str, int]:
+    last = context.facts.last_capability
+    kinds: tuple[str, ...] = ("bounding", "effective", "permitted", "inheritable", "ambient")
+    lists: dict[str, list[str]] = asked  # type: ignore[assignment] - the five members are these
+    return {kind: capabilities.mask(lists.get(kind, ()), last) for kind in kinds}
+
+
+def _capabilities(context: Context, sets: dict[str, int]) -> None:
+    kinds = ("effective", "permitted", "inheritable", "ambient")
+    last = context.facts.last_capability
+    text = "; ".join(f"{kind} {capabilities.text(sets[kind], last)}" for kind in kinds)
+    numbers = [sets[kind] for kind in kinds]
+    where = "/process/capabilities"
+    keep = lib.FLAG_KEEP_SETUP if needs_setup_capability(context) else 0
+    if keep:
+        text += " (and sys_admin until the seccomp filter is loaded)"
+    context.add(Op(lib.OP_CAPABILITIES, text, pointer=where, numbers=numbers, flags=keep))
+
+
+def needs_setup_capability(context: Context) -> bool:
+    """Whether the filter is loaded without no_new_privs, which takes CAP_SYS_ADMIN (seccomp(2))."""
+    return context.filter is not None and not context.process.get("noNewPrivileges")
+
+
+def seccomp(context: Context) -> None:
+    """The filter, and giving up the capability that loading it took."""
+    filter_ = context.filter
+    if filter_ is None:
+        return
+    count = len(filter_.bpf) // 8  # struct sock_filter, linux/filter.h
+    where = "/linux/seccomp"
+    text = f"filter of {count} instructions" + (", notify" if filter_.notify else "")
+    flags = lib.FLAG_NOTIFY if filter_.notify else 0
+    numbers = [count, filter_.flags]
+    context.add(
+        Op(lib.OP_SECCOMP, text, filter_.bpf, pointer=where, numbers=numbers, flags=flags)
+    )
+    if needs_setup_capability(context):
+        sets = _sets(context, context.process.get("capabilities", {}))
+        numbers = [sets[k] for k in ("effective", "permitted", "inheritable", "ambient")]
+        text = "sys_admin dropped"
+        flags = lib.FLAG_DROP_SETUP
+        where = "/process/capabilities"
+        context.add(Op(lib.OP_CAPABILITIES, text, pointer=where, numbers=numbers, flags=flags))
+
+
+def no_new_privileges(context: Context) -> None:
+    """`process.noNewPrivileges` (prctl(2))."""
+    if context.process.get("noNewPrivileges"):
+        context.add(Op(lib.OP_NO_NEW_PRIVS, "", pointer="/process/noNewPrivileges"))
+
+
+def environment(context: Context) -> list[str]:
+    """`process.env`, entries without "=" left out, as execve's callers do."""
+    return [entry for entry in context.process.get("env", ()) if "=" in entry]
+
+
+def lookup(context: Context) -> None:
+    """Find the executable, while create can still say that there is none."""
+    name = context.process.get("args", [""])[0]
+    if "/" in name:
+        candidates = [name]
+    else:
+        path = ""
+        for entry in environment(context):
+            if entry.startswith("PATH="):
+                path = entry[5:]
+        candidates = [f"{part.rstrip('/')}/{name}" for part in path.split(":") if part[:1] == "/"]
+    text = name if "/" in name else f"{name} on PATH"
+    where = "/process/args/0"
+    numbers = [len(candidates)]
+    context.add(Op(lib.OP_LOOKUP, text, name, candidates, pointer=where, numbers=numbers))
+
+
+def execute(context: Context) -> None:
+    """The end of every plan. Its text names environment variables and keeps their values."""
+    args = context.process.get("args", [])
+    env = environment(context)
+    text = " ".join(map(_quoted, args))
+    if env:
+        text += " (env: " + " ".join(entry.partition("=")[0] for entry in env) + ")"
+    where = "/process/args"
+    numbers = [len(args), len(env)]
+    context.add(Op(lib.OP_EXEC, text, args[0], args, env, pointer=where, numbers=numbers))
+
+
+def _quoted(word: str) -> str:
+    plain = word and all(c.isalnum() or c in "@%+=:,./-_" for c in word)
+    return word if plain else "'" + word.replace("'", "'\"'\"'").replace("\n", "\\n") + "'"

@@ -1,0 +1,301 @@
+# SPDX-License-Identifier: Apache-2.0
+"""State on disk: one directory a container below the state root.
+
+    ROOT/ID/state.json   what is known of the container; replaced by rename, never changed
+    ROOT/ID/start.sock   where the init waits for `start`; gone once it was started
+    ROOT/~ID.PID         being made or removed: `~` is in no id
+
+Written before the first side effect, so that `delete --force` finds everything from any point at
+which the runtime was killed. Durable against that and against a reboot (start times go with the
+boot's id), not against power loss: nothing is synced on the path of a start.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import time
+
+from runtime import processes
+from runtime.errors import AlreadyExists, InvalidId, NotFound
+from runtime.processes import Identity
+from spec import jsontext
+from spec.errors import OrlopError
+from spec.version import OCI_VERSION
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from spec.types import Hooks, State
+
+VERSION = 1
+SOCKET = "start.sock"
+_FILE = "state.json"
+_ID_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.")
+_ID_MAX = 1024  # as containerd's; NAME_MAX of the file system decides below that
+
+
+def default_root() -> str:
+    """/run/orlop, or below XDG_RUNTIME_DIR for whoever is not root."""
+    runtime_dir = os.environ.get("XDG_RUNTIME_DIR", "")
+    if os.geteuid() != 0 and runtime_dir:
+        return os.path.join(runtime_dir, "orlop")
+    return "/run/orlop"
+
+
+def check_id(container_id: str) -> None:
+    """Raise InvalidId unless it is made of `[A-Za-z0-9_+.-]` and is neither `.` nor `..`."""
+    if (
+        not container_id
+        or container_id in (".", "..")
+        or len(container_id) > _ID_MAX
+        or not _ID_CHARACTERS.issuperset(container_id)
+    ):
+        message = f"container id {container_id!r}: invalid container ID format"
+        raise InvalidId(message, hint="letters, digits, _ + - . are allowed")
+
+
+def now() -> str:
+    """The time as RFC 3339 with nanoseconds, UTC."""
+    seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{nanoseconds:09d}Z"
+
+
+class Record:
+    """What is kept of a container.
+
+    creator: whoever makes it, until it is created. init: its process, once there is one. cgroup:
+    the form that runtime.cgroups.load takes, or None. shares_pids: it has no pid namespace of its
+    own, so that the kernel does not end its processes with the init.
+    """
+
+    __slots__ = (
+        "annotations",
+        "bundle",
+        "cgroup",
+        "created",
+        "creator",
+        "hooks",
+        "id",
+        "init",
+        "oci_version",
+        "owner",
+        "rootfs",
+        "shares_pids",
+    )
+
+    def __init__(self, container_id: str, bundle: str, rootfs: str) -> None:
+        self.id = container_id
+        self.bundle = bundle
+        self.rootfs = rootfs
+        self.created = now()
+        self.owner = os.geteuid()
+        self.oci_version = OCI_VERSION
+        self.creator: Identity | None = None
+        self.init: Identity | None = None
+        self.cgroup: dict[str, object] | None = None
+        self.annotations: dict[str, str] = {}
+        self.hooks: Hooks = {}
+        self.shares_pids = False
+
+    def save(self) -> str:
+        """As text of state.json."""
+        return jsontext.dumps(
+            {
+                "version": VERSION,
+                "ociVersion": self.oci_version,
+                "id": self.id,
+                "bundle": self.bundle,
+                "rootfs": self.rootfs,
+                "created": self.created,
+                "owner": self.owner,
+                "creator": self.creator.save() if self.creator else None,
+                "init": self.init.save() if self.init else None,
+                "cgroup": self.cgroup,
+                "annotations": self.annotations,
+                "hooks": self.hooks,
+                "sharesPids": self.shares_pids,
+            }
+        )
+
+    @classmethod
+    def load(cls, text: str) -> Record:
+        """From `save`'s text. Raises OrlopError where it is not of a version that we know."""
+        try:
+            saved = jsontext.loads(text)
+        except OrlopError as error:
+            raise OrlopError(f"state.json is damaged: {error}") from error
+        if not isinstance(saved, dict) or saved.get("version") != VERSION:
+            raise OrlopError("state.json is of another version", hint="use the version that made it")
+        try:
+            record = cls(saved["id"], saved["bundle"], saved["rootfs"])
+            record.created = saved["created"]
+            record.owner = saved["owner"]
+            record.oci_version = saved["ociVersion"]
+            record.creator = Identity.load(saved["creator"]) if saved["creator"] else None
+            record.init = Identity.load(saved["init"]) if saved["init"] else None
+            record.cgroup = saved["cgroup"]
+            record.annotations = saved["annotations"]
+            record.hooks = saved["hooks"]
+            record.shares_pids = saved["sharesPids"]
+        except (KeyError, TypeError, ValueError) as error:
+            raise OrlopError(f"state.json is damaged: {error!r}") from error
+        return record
+
+
+class Directory:
+    """A container's directory, held by descriptor: what happens in it stays in it."""
+
+    __slots__ = ("_locked", "fd", "id", "root")
+
+    def __init__(self, root: str, container_id: str, fd: int) -> None:
+        self.root = root
+        self.id = container_id
+        self.fd = fd
+        self._locked = False
+
+    @classmethod
+    def open(cls, root: str, container_id: str) -> Directory:
+        """The directory of an existing container. Raises NotFound."""
+        check_id(container_id)
+        try:
+            fd = os.open(os.path.join(root, container_id), os.O_RDONLY | os.O_DIRECTORY)
+        except (FileNotFoundError, NotADirectoryError):
+            raise NotFound(container_id) from None
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                raise NotFound(container_id) from None
+            raise
+        return cls(root, container_id, fd)
+
+    @classmethod
+    def reserve(cls, root: str, record: Record) -> Directory:
+        """Make the directory with its record in it, at once. Raises AlreadyExists."""
+        check_id(record.id)
+        os.makedirs(root, mode=0o700, exist_ok=True)
+        part = os.path.join(root, f"~{record.id}.{os.getpid()}")
+        os.mkdir(part, 0o700)
+        directory = cls(root, record.id, os.open(part, os.O_RDONLY | os.O_DIRECTORY))
+        try:
+            directory.write(record)
+            os.rename(part, os.path.join(root, record.id))
+        except BaseException as error:
+            directory._clear()  # noqa: SLF001 - its own class
+            os.rmdir(part)
+            directory.close()
+            if isinstance(error, OSError) and error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                raise AlreadyExists(record.id) from None
+            raise
+        return directory
+
+    def close(self) -> None:
+        """Let go of it, and of the lock."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+            self._locked = False
+
+    def lock(self) -> None:
+        """Serialise verbs that change the container. Raises NotFound where it was deleted meanwhile."""
+        fcntl.flock(self.fd, fcntl.LOCK_EX)
+        self._locked = True
+        if os.fstat(self.fd).st_nlink == 0:
+            raise NotFound(self.id)
+
+    def unlock(self) -> None:
+        """End what `lock` began."""
+        if self._locked:
+            fcntl.flock(self.fd, fcntl.LOCK_UN)
+            self._locked = False
+
+    def read(self) -> Record:
+        """The record as it is now. Raises NotFound, OrlopError where it is damaged."""
+        try:
+            fd = os.open(_FILE, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self.fd)
+        except FileNotFoundError:
+            raise NotFound(self.id) from None
+        with open(fd, encoding="utf-8", errors="surrogateescape") as file:
+            return Record.load(file.read())
+
+    def write(self, record: Record) -> None:
+        """Replace the record; readers see the old one or the new one."""
+        part = f"{_FILE}.{os.getpid()}"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        fd = os.open(part, flags, 0o600, dir_fd=self.fd)
+        try:
+            data = record.save().encode("utf-8", "surrogateescape")
+            while data:
+                data = data[os.write(fd, data) :]
+        finally:
+            os.close(fd)
+        os.rename(part, _FILE, src_dir_fd=self.fd, dst_dir_fd=self.fd)
+
+    def has_socket(self) -> bool:
+        """Whether the container still waits for `start`."""
+        try:
+            os.stat(SOCKET, dir_fd=self.fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def remove(self) -> None:
+        """Take the container out of sight at once, then remove what is left of it. Idempotent."""
+        part = os.path.join(self.root, f"~{self.id}.{os.getpid()}")
+        try:
+            os.rename(os.path.join(self.root, self.id), part)
+        except FileNotFoundError:
+            return
+        self._clear()
+        os.rmdir(part)
+
+    def _clear(self) -> None:
+        for name in os.listdir(self.fd):
+            os.unlink(name, dir_fd=self.fd)
+
+
+def remove_leftovers(root: str, container_id: str) -> bool:
+    """Remove directories that a killed create or delete of this id left. True if there were any."""
+    found = False
+    prefix = f"~{container_id}."
+    for name in _names(root):
+        pid = name[len(prefix) :]
+        if not name.startswith(prefix) or not pid.isdigit() or os.path.exists(f"/proc/{pid}"):
+            continue
+        path = os.path.join(root, name)
+        for file in os.listdir(path):
+            os.unlink(os.path.join(path, file))
+        os.rmdir(path)
+        found = True
+    return found
+
+
+def _names(root: str) -> list[str]:
+    try:
+        return os.listdir(root)
+    except FileNotFoundError:
+        return []
+
+
+def ids(root: str) -> list[str]:
+    """Ids of all containers under this root, sorted."""
+    return sorted(name for name in _names(root) if not name.startswith("~"))
+
+
+def oci_state(record: Record, status: str) -> State:
+    """The state of the standard (runtime.md#state), as hooks and seccomp agents read it."""
+    pid = record.init.pid if record.init and status != "stopped" else 0
+    state: dict[str, object] = {
+        "ociVersion": record.oci_version,
+        "id": record.id,
+        "status": status,
+        "pid": pid,
+        "bundle": record.bundle,
+    }
+    if record.annotations:
+        state["annotations"] = record.annotations
+    return state  # type: ignore[return-value] - a State by construction
+
+
+def creator() -> Identity:
+    """The calling process, as the maker of a container."""
+    return processes.Identity.of(os.getpid())
