@@ -78,7 +78,7 @@ enum plan_code {
 	                         [1] propagation, [2] number of options, [3] MS_* of the old call */
 	OP_BIND = 19,         /* s1 path, s2 host path (or fd: a detached tree); [0] attributes to set,
 	                         [1] to clear, [2] to clear where the kernel lets us, [3] propagation */
-	OP_ATTR = 20,         /* s1 path: the mount made last; numbers as OP_BIND */
+	OP_ATTR = 20,         /* s1 path: the mount made last, or FLAG_BY_PATH; numbers as OP_BIND */
 	OP_SYMLINK = 21,      /* s1 path, s2 target; FLAG_REPLACE */
 	OP_DEVICE = 22,       /* s1 path; [0] mode with type, [1] dev_t, [2] uid, [3] gid */
 	OP_MASK = 23,         /* s1 path */
@@ -120,7 +120,7 @@ enum plan_flag {
 	FLAG_SECOND_TRY = 4096, /* OP_CWD: after the change of user, if the first was refused */
 	FLAG_KEEP_SETUP = 8192, /* OP_CAPABILITIES: keep CAP_SYS_ADMIN in hand for OP_SECCOMP */
 	FLAG_NOTIFY = 16384,    /* OP_SECCOMP: send the notify descriptor to the parent */
-	FLAG_OPTIONAL = 32768,  /* go on where the kernel does not know it */
+	FLAG_BY_PATH = 32768,   /* OP_ATTR: the mount at s1, not the one made last */
 };
 
 /* What the init waits for; the parent answers with a struct plan_answer. */

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from _struct import Struct
 
-from native._syscalls import lib
+from native import _syscalls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+#: Numbers of plan.h: OP_*, FLAG_*, SYNC_*, KIND_*.
+lib = _syscalls.lib
 HEADER = Struct("=IHHIIII")
 OPERATION = Struct("=HHi6I4Q")
 MESSAGE = Struct("=IIIIi28s976s")
@@ -79,7 +81,7 @@ class Op:
 
     __slots__ = ("code", "fd", "flags", "numbers", "pointer", "strings", "text")
 
-    def __init__(  # noqa: PLR0913 - a record
+    def __init__(
         self,
         code: int,
         text: str,

@@ -118,7 +118,7 @@ def move_mount(from_dirfd: int, from_path: str, to_dirfd: int, to_path: str, fla
     _check(lib.call_move_mount(from_dirfd, source, to_dirfd, target, flags), "move_mount", to_path)
 
 
-def mount_setattr(  # noqa: PLR0913 - struct mount_attr's members stand here as arguments
+def mount_setattr(
     dirfd: int,
     path: str,
     flags: int,
@@ -163,7 +163,12 @@ def fstatfs_type(fd: int) -> int:
 
 
 def spawn(
-    executable: int, fds: Sequence[int], base: int, clone_flags: int, cgroup: int = -1, flags: int = 0
+    executable: int,
+    fds: Sequence[int],
+    base: int,
+    clone_flags: int,
+    cgroup: int = -1,
+    flags: int = 0,
 ) -> tuple[int, int]:
     """Start the sealed init with `fds[i]` as its descriptor i, and no others.
 

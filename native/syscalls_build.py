@@ -175,7 +175,13 @@ ffibuilder.set_source(
     SOURCE,
     sources=[str(NATIVE / "host" / "spawn.c")],
     include_dirs=[str(NATIVE)],
-    extra_compile_args=["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Wno-unused-parameter",
-                        "-Wno-missing-field-initializers"],
+    extra_compile_args=[
+        "-std=gnu11",
+        "-O2",
+        "-Wall",
+        "-Wextra",
+        "-Wno-unused-parameter",
+        "-Wno-missing-field-initializers",
+    ],
     py_limited_api=True,
 )

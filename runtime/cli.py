@@ -104,7 +104,9 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def _check_globals(given: options.Options) -> None:
     if given.text("log-format", "text") not in ("text", "json"):
-        raise UsageError(f"invalid value {given.text('log-format')!r} of --log-format: text or json")
+        raise UsageError(
+            f"invalid value {given.text('log-format')!r} of --log-format: text or json"
+        )
     if given.text("rootless", "auto") not in ("true", "false", "auto"):
         raise UsageError(f"invalid value {given.text('rootless')!r} of --rootless")
 

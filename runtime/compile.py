@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from native import plan
 from native.plan import Op
-from runtime import devices, hooks, mounts, namespaces, process, unsupported
+from runtime import devices, hooks, mounting, mounts, namespaces, process, unsupported
 from runtime.context import Context
 
 TYPE_CHECKING = False
@@ -47,7 +47,7 @@ STAGES: tuple[tuple[Callable[[Context], None], bool], ...] = (
     (process.session, False),
     (namespaces.configure, False),
     (mounts.prepare_rootfs, True),
-    (mounts.operations, True),
+    (mounting.operations, True),
     (devices.operations, True),
     (devices.console, True),
     (mounts.working_directory, True),

@@ -58,8 +58,6 @@ class ConsoleSocket:
         self._socket.close()
 
 
-
-
 class Terminal:
     """The caller's own terminal in raw mode, joined with a container's.
 
@@ -100,7 +98,8 @@ class Terminal:
         """Give the container's terminal the size of ours."""
         try:
             size = fcntl.ioctl(0, termios.TIOCGWINSZ, bytes(8))
-            fcntl.ioctl(self.master, termios.TIOCSWINSZ, size)
+            if any(size[:4]):  # rows and columns; a terminal of no size is one that nobody sized
+                fcntl.ioctl(self.master, termios.TIOCSWINSZ, size)
         except OSError:
             pass  # stdin is no terminal: the size stays as configured
 

@@ -25,7 +25,7 @@ class Request:
 
     __slots__ = ("cgroup_paths", "cgroups", "clone_into_cgroup", "id", "new_keyring", "rootfs")
 
-    def __init__(  # noqa: PLR0913 - a record
+    def __init__(
         self,
         container_id: str,
         rootfs: str,

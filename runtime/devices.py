@@ -76,7 +76,7 @@ def _configured(context: Context, device: LinuxDevice, pointer: str) -> None:
     _device(context, inside(device["path"]), mode, number, owner, pointer)
 
 
-def _device(  # noqa: PLR0913 - mknod(2) and chown(2)
+def _device(
     context: Context, path: str, mode: int, number: int, owner: tuple[int, int], pointer: str
 ) -> None:
     if "user" in context.namespaces and not stat.S_ISFIFO(mode):

@@ -47,7 +47,7 @@ class PlanFailed(OrlopError):
     subject: what the operation acted on.
     """
 
-    def __init__(  # noqa: PLR0913 - a record
+    def __init__(
         self,
         message: str,
         *,

@@ -11,13 +11,14 @@ import os
 
 from native import plan, syscalls
 from native.plan import Op
-from runtime import devices, host, process, rlimits, state
+from runtime import devices, host, pid_file, process, rlimits, state, stdio
 from runtime.container import Container
 from runtime.context import Context, Request
+from runtime.descriptors import preserved_fds
 from runtime.errors import UsageError
 from runtime.launch import Handlers, Launch
-from runtime.lifecycle import preserved_fds, seccomp_filter, write_pid_file
 from runtime.namespaces import FILES, FLAGS
+from runtime.prepare import seccomp_filter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -94,7 +95,9 @@ def execute(root: str, container_id: str, wanted: Process, options: ExecOptions)
     The process is the caller's child, to be waited for. Raises NotFound, WrongStatus, PlanFailed.
     """
     if wanted.get("terminal") and options.console is None:
-        raise UsageError("a terminal needs --console-socket, or an exec that stays in the foreground")
+        raise UsageError(
+            "a terminal needs --console-socket, or an exec that stays in the foreground"
+        )
     container = Container.open(root, container_id)
     try:
         if not (options.ignore_paused and container.status() == "paused"):
@@ -121,10 +124,13 @@ def _launch(
     assert container.record.init is not None  # noqa: S101 - for the type checker: it has a pidfd
     spec = container_spec(container)
     joined = joined_namespaces(container.record.init.pid)
+    if "user" in joined and not wanted.get("terminal"):
+        stdio.give(options.stdio, wanted, spec.get("linux", {}))
     filter_ = seccomp_filter(spec, root)
     cgroup = container.cgroup()
     opened: dict[str, int] = {"init": pidfd}
-    cgroup_fd, names = -1, []
+    cgroup_fd = -1
+    names: list[str] = []
     try:
         if cgroup is not None:
             cgroup_fd, names = _open_cgroup(cgroup, options.sub_cgroup, opened)
@@ -141,7 +147,7 @@ def _launch(
         launch.start()
         os.close(launch.pidfd)
         if options.pid_file:
-            write_pid_file(options.pid_file, launch.pid)
+            pid_file.write(options.pid_file, launch.pid)
         return launch.pid
     finally:
         for name, fd in opened.items():
@@ -161,9 +167,7 @@ def _open_cgroup(cgroup: Cgroup, sub: str, opened: dict[str, int]) -> tuple[int,
     return -1, names
 
 
-def _context(
-    spec: Spec, wanted: Process, joined: Sequence[str], filter_: Filter | None
-) -> Context:
+def _context(spec: Spec, wanted: Process, joined: Sequence[str], filter_: Filter | None) -> Context:
     """The spec with this process in place of its own, in namespaces that are all joined."""
     linux = dict(spec.get("linux", {}))
     linux["namespaces"] = [{"type": name, "path": "(the init's)"} for name in joined]

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from native.plan import Message, Plan
 
 lib = plan.lib
-_USERNS = "are user namespaces enabled (user.max_user_namespaces, kernel.unprivileged_userns_clone)?"
+_USERNS = (
+    "are user namespaces enabled (user.max_user_namespaces, kernel.unprivileged_userns_clone)?"
+)
 _ADMIN = "this needs CAP_SYS_ADMIN; run as root, or give the container a user namespace"
 
 

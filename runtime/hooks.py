@@ -12,7 +12,10 @@ import select
 import time
 
 from native import plan
+from native.memory_file import memory_file
 from native.plan import Op
+from runtime import state
+from spec import jsontext
 from spec.errors import OrlopError
 
 TYPE_CHECKING = False
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runtime.context import Context
+    from runtime.state import Record
     from spec.types import Hook
 
 lib = plan.lib
@@ -27,7 +31,7 @@ _OUTPUT_LIMIT = 4096
 
 
 def of_runtime(context: Context) -> None:
-    """prestart and createRuntime: the parent runs them while the init waits."""
+    """Hooks of kind prestart and createRuntime: the parent runs them while the init waits."""
     hooks = context.spec.get("hooks", {})
     if hooks.get("prestart") or hooks.get("createRuntime"):
         text = "prestart and createRuntime hooks run"
@@ -35,7 +39,7 @@ def of_runtime(context: Context) -> None:
 
 
 def of_container(context: Context) -> None:
-    """createContainer: in the container's namespaces, before the root changes."""
+    """Hooks of kind createContainer: in the container's namespaces, before the root changes."""
     hooks = context.spec.get("hooks", {})
     if hooks.get("createContainer") or hooks.get("startContainer"):
         text = "state for the container's hooks"
@@ -44,7 +48,7 @@ def of_container(context: Context) -> None:
 
 
 def at_start(context: Context) -> None:
-    """startContainer: in the container, after `start` and before the process."""
+    """Hooks of kind startContainer: in the container, after `start` and before the process."""
     _operations(context, "startContainer", context.spec.get("hooks", {}).get("startContainer", []))
 
 
@@ -62,14 +66,7 @@ def _operations(context: Context, kind: str, hooks: Sequence[Hook]) -> None:
 
 def state_file(text: str) -> int:
     """A descriptor of a file with the state's text, at its start."""
-    fd = os.memfd_create("orlop-state", os.MFD_CLOEXEC)
-    try:
-        os.write(fd, text.encode())
-        os.lseek(fd, 0, os.SEEK_SET)
-    except BaseException:
-        os.close(fd)
-        raise
-    return fd
+    return memory_file("orlop-state", text.encode("utf-8", "surrogateescape"))
 
 
 def run(kind: str, hooks: Sequence[Hook], state: str) -> None:
@@ -86,6 +83,22 @@ def run(kind: str, hooks: Sequence[Hook], state: str) -> None:
         except _HookError as error:
             text = f"{kind} hook {hook['path']}: {error}"
             raise OrlopError(text, pointer=f"/hooks/{kind}/{index}") from error
+
+
+def run_poststop(record: Record) -> list[str]:
+    """Run poststop hooks: one that fails is a warning, and the others run (runtime.md#lifecycle)."""
+    warnings = []
+    poststop = record.hooks.get("poststop", [])
+    if not poststop:
+        return []
+    text = jsontext.dumps(state.oci_state(record, "stopped"))
+    for index, hook in enumerate(poststop):
+        try:
+            run("poststop", [hook], text)
+        except OrlopError as error:
+            pointer = f"/hooks/poststop/{index}"
+            warnings.append(f"{pointer}: {error.message}")
+    return warnings
 
 
 class _HookError(Exception):

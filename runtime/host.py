@@ -24,7 +24,7 @@ class Facts:
 
     __slots__ = ("cgroup", "gid", "kcore", "last_capability", "privileged", "uid")
 
-    def __init__(  # noqa: PLR0913 - a record
+    def __init__(
         self,
         *,
         privileged: bool,

@@ -12,6 +12,7 @@ import sys
 
 from native import plan, syscalls
 from native.executable import sealed_init
+from native.memory_file import memory_file
 from native.plan import ANSWER, MESSAGE, Message
 from runtime import explain
 from spec.errors import OrlopError
@@ -52,7 +53,7 @@ class Launch:
     pid: the container's process. pidfd: of the same. Both are 0 and -1 before `start`.
     """
 
-    def __init__(  # noqa: PLR0913 - what travels with a plan
+    def __init__(
         self,
         made: Plan,
         handlers: Handlers,
@@ -96,7 +97,7 @@ class Launch:
         init = sealed_init()
         plan_fd = -1
         try:
-            plan_fd = _plan_file(self._plan)
+            plan_fd = memory_file("orlop-plan", self._plan.pack())
             table = [self._descriptors[name] for name in self._plan.descriptors()]
             fds = [*self._container_fds, channel, plan_fd, *table]
             self.pid, self.pidfd = syscalls.spawn(
@@ -212,22 +213,9 @@ class Launch:
             self._first_pid = 0
 
 
-
 class InitDied(OrlopError):
     """The init ended without telling why: the kernel killed it, mostly for memory."""
 
     def __init__(self, how: str, pid: int) -> None:
         super().__init__(f"the container's init ended before it was ready: {how}")
         self.pid = pid
-
-
-def _plan_file(made: Plan) -> int:
-    fd = os.memfd_create("orlop-plan", os.MFD_CLOEXEC)
-    try:
-        data = memoryview(made.pack())
-        while data:
-            data = data[os.write(fd, data) :]
-    except BaseException:
-        os.close(fd)
-        raise
-    return fd

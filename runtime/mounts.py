@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The root file system and `mounts`: operations from propagation to pivot."""
+"""The root file system and mounts of the usual kinds; runtime.mounting has the order."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os.path
 
 from native import plan, syscalls
 from native.plan import Op
-from runtime import cgroup_mount, mount_options
+from runtime import mount_options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,25 +46,14 @@ def prepare_rootfs(context: Context) -> None:
     context.add(Op(lib.OP_ROOTFS, path, path, pointer="/root/path"))
 
 
-def operations(context: Context) -> None:
-    """Operations of `mounts`, in order, and the working directory's."""
-    for index, mount in enumerate(context.spec.get("mounts", ())):
-        pointer = f"/mounts/{index}"
-        options = mount_options.parse(mount.get("options", ()), pointer)
-        if mount.get("type") == "cgroup":
-            cgroup_mount.operations(context, mount, options, pointer)
-        elif options.bind or mount.get("type") == "bind":
-            _bind(context, mount, options, pointer)
-        else:
-            _filesystem(context, mount, options, pointer)
-
-
-def _describe(source: str, target: str, options: Options) -> str:
+def describe(source: str, target: str, options: Options) -> str:
+    """What is mounted where, with the options that say something."""
     words = [word for word in options.words if word not in ("bind", "rbind")]
     return f"{source} on {target}" + (f" [{','.join(words)}]" if words else "")
 
 
-def _filesystem(context: Context, mount: Mount, options: Options, pointer: str) -> None:
+def filesystem(context: Context, mount: Mount, options: Options, pointer: str) -> None:
+    """A new mount of a file system."""
     target = inside(mount["destination"])
     kind = mount.get("type", "") or "none"
     source = mount.get("source", "") or kind
@@ -74,7 +63,7 @@ def _filesystem(context: Context, mount: Mount, options: Options, pointer: str) 
     flags = lib.FLAG_ORDINARY if kind in _KERNEL or options.target_nofollow else 0
     flags |= lib.FLAG_COPY_UP if options.copy_up else 0
     numbers = [options.set, options.propagation, len(data), options.legacy_flags()]
-    text = f"{kind} " + _describe(source, target, options)
+    text = f"{kind} " + describe(source, target, options)
     context.add(
         Op(
             lib.OP_MOUNT,
@@ -91,7 +80,8 @@ def _filesystem(context: Context, mount: Mount, options: Options, pointer: str) 
     recursive_attributes(context, options, target, pointer)
 
 
-def _bind(context: Context, mount: Mount, options: Options, pointer: str) -> None:
+def bind(context: Context, mount: Mount, options: Options, pointer: str) -> None:
+    """A part of the host's file system, or of another mount of the container."""
     target = inside(mount["destination"])
     source = mount.get("source", "")
     flags = lib.FLAG_RECURSIVE if options.recursive else 0
@@ -105,7 +95,7 @@ def _bind(context: Context, mount: Mount, options: Options, pointer: str) -> Non
     context.add(
         Op(
             lib.OP_BIND,
-            ("rbind " if options.recursive else "") + _describe(source, target, options),
+            ("rbind " if options.recursive else "") + describe(source, target, options),
             target,
             source,
             pointer=pointer,

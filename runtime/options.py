@@ -24,7 +24,7 @@ class Flag:
 
     __slots__ = ("help", "hidden", "kind", "metavar", "name", "short")
 
-    def __init__(  # noqa: PLR0913 - a record
+    def __init__(
         self,
         name: str,
         help: str,  # noqa: A002 - what it is

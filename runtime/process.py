@@ -42,7 +42,9 @@ def resource_limits(context: Context) -> None:
         context.add(Op(lib.OP_SYNC, text, pointer=where, numbers=[lib.SYNC_PREPARE]))
         return
     for index, limit in enumerate(limits):
-        soft, hard = ("unlimited" if limit[k] == rlimits.UNLIMITED else limit[k] for k in ("soft", "hard"))
+        soft, hard = (
+            "unlimited" if limit[k] == rlimits.UNLIMITED else limit[k] for k in ("soft", "hard")
+        )
         context.add(
             Op(
                 lib.OP_RLIMIT,
@@ -73,7 +75,7 @@ def privileges(context: Context) -> None:
     )
     cwd = process["cwd"]
     context.add(Op(lib.OP_CWD, cwd, cwd, pointer="/process/cwd"))
-    _groups(context, gid)
+    _groups(context)
     numbers = [uid, gid]
     context.add(Op(lib.OP_USER, f"uid {uid} gid {gid}", pointer=where, numbers=numbers))
     _capabilities(context, sets)
@@ -83,7 +85,7 @@ def privileges(context: Context) -> None:
         context.add(Op(lib.OP_CWD, text, cwd, pointer="/process/cwd", flags=flags))
 
 
-def _groups(context: Context, gid: int) -> None:
+def _groups(context: Context) -> None:
     extra = context.process.get("user", {}).get("additionalGids", [])
     where = "/process/user/additionalGids"
     if not context.facts.privileged and "user" in context.namespaces and not extra:
@@ -127,9 +129,7 @@ def seccomp(context: Context) -> None:
     text = f"filter of {count} instructions" + (", notify" if filter_.notify else "")
     flags = lib.FLAG_NOTIFY if filter_.notify else 0
     numbers = [count, filter_.flags]
-    context.add(
-        Op(lib.OP_SECCOMP, text, filter_.bpf, pointer=where, numbers=numbers, flags=flags)
-    )
+    context.add(Op(lib.OP_SECCOMP, text, filter_.bpf, pointer=where, numbers=numbers, flags=flags))
     if needs_setup_capability(context):
         sets = _sets(context, context.process.get("capabilities", {}))
         numbers = [sets[k] for k in ("effective", "permitted", "inheritable", "ambient")]

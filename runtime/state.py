@@ -126,7 +126,9 @@ class Record:
         except OrlopError as error:
             raise OrlopError(f"state.json is damaged: {error}") from error
         if not isinstance(saved, dict) or saved.get("version") != VERSION:
-            raise OrlopError("state.json is of another version", hint="use the version that made it")
+            raise OrlopError(
+                "state.json is of another version", hint="use the version that made it"
+            )
         try:
             record = cls(saved["id"], saved["bundle"], saved["rootfs"])
             record.created = saved["created"]
@@ -180,7 +182,7 @@ class Directory:
             directory.write(record)
             os.rename(part, os.path.join(root, record.id))
         except BaseException as error:
-            directory._clear()  # noqa: SLF001 - its own class
+            directory._clear()
             os.rmdir(part)
             directory.close()
             if isinstance(error, OSError) and error.errno in (errno.ENOTEMPTY, errno.EEXIST):

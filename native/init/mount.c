@@ -235,10 +235,8 @@ int op_bind(struct context *ctx, const struct plan_op *op)
 
 	close_fd(&ctx->mount);
 	tree = source_tree(ctx, op);
-	if (tree < 0) {
-		say(ctx, plan_string(ctx, op->string[2]));
+	if (tree < 0)
 		return tree;
-	}
 	ctx->mount = tree;
 	r = file_mode(ctx, tree, &st);
 	if (r < 0)
@@ -258,9 +256,18 @@ int op_bind(struct context *ctx, const struct plan_op *op)
 
 int op_attr(struct context *ctx, const struct plan_op *op)
 {
-	int r = set_attributes(ctx, ctx->mount, op->flags & FLAG_RECURSIVE, op->number);
+	int r, fd = ctx->mount, opened = -1;
 
-	return r < 0 ? r : set_propagation(ctx, ctx->mount, op->number[3]);
+	if (op->flags & FLAG_BY_PATH) {
+		fd = opened = path_open(ctx, plan_string(ctx, op->string[1]), O_PATH, 0);
+		if (fd < 0)
+			return fd;
+	}
+	r = set_attributes(ctx, fd, op->flags & FLAG_RECURSIVE, op->number);
+	if (!r)
+		r = set_propagation(ctx, fd, op->number[3]);
+	close_fd(&opened);
+	return r;
 }
 
 /* A file is masked by the host's /dev/null, and nothing that only has its name (CVE-2025-31133). */

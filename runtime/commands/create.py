@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from runtime import lifecycle
 from runtime.commands import creating
+from runtime.create import create
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def run(call: Globals, options: Options, arguments: Sequence[str]) -> int:
     if socket is not None:
         wanted.console = socket.send
     try:
-        lifecycle.create(call.root, arguments[0], creating.bundle_path(options), wanted)
+        create(call.root, arguments[0], creating.bundle_path(options), wanted)
     finally:
         if socket is not None:
             socket.close()

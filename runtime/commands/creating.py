@@ -6,8 +6,8 @@ from __future__ import annotations
 import os
 
 from runtime import options
+from runtime.create import CreateOptions
 from runtime.errors import Unsupported
-from runtime.lifecycle import CreateOptions
 from runtime.options import Flag
 
 TYPE_CHECKING = False

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from runtime import lifecycle
+from runtime.delete import delete
 from runtime.options import Flag
 
 TYPE_CHECKING = False
@@ -22,6 +22,6 @@ ARGUMENTS = (1, 1)
 
 def run(call: Globals, options: Options, arguments: Sequence[str]) -> int:
     """Delete the container."""
-    for warning in lifecycle.delete(call.root, arguments[0], force=options.flag("force")):
+    for warning in delete(call.root, arguments[0], force=options.flag("force")):
         call.log.warning(warning)
     return 0

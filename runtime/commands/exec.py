@@ -7,7 +7,7 @@ run. What is not said on the command line is as in the container's configuration
 
 from __future__ import annotations
 
-from runtime import execute, exec_process, options
+from runtime import exec_process, execute, options
 from runtime.commands import creating
 from runtime.errors import UsageError
 from runtime.options import Flag
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from runtime.cli import Globals
     from runtime.execute import ExecOptions
     from runtime.options import Options
+    from spec.types import Process
 
 USAGE = "exec [flags] ID COMMAND [ARGUMENT ...]  |  exec --process FILE [flags] ID"
 FLAGS = (
@@ -71,7 +72,7 @@ def _detached(
     call: Globals,
     options: Options,
     container_id: str,
-    wanted: exec_process.Process,
+    wanted: Process,
     given: ExecOptions,
 ) -> int:
     socket = creating.console_socket(options)

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from runtime import lifecycle, signals
+from runtime import signals
+from runtime.kill import kill
 from runtime.options import Flag
 
 TYPE_CHECKING = False
@@ -14,12 +15,14 @@ if TYPE_CHECKING:
     from runtime.options import Options
 
 USAGE = "kill ID [SIGNAL]"
-FLAGS = (Flag("all", "obsolete: a container that does not run is no error", short="a", hidden=True),)
+FLAGS = (
+    Flag("all", "obsolete: a container that does not run is no error", short="a", hidden=True),
+)
 ARGUMENTS = (1, 2)
 
 
 def run(call: Globals, options: Options, arguments: Sequence[str]) -> int:
     """Send the signal."""
     signal = signals.parse(arguments[1] if len(arguments) > 1 else "TERM")
-    lifecycle.kill(call.root, arguments[0], signal, all_processes=options.flag("all"))
+    kill(call.root, arguments[0], signal, all_processes=options.flag("all"))
     return 0

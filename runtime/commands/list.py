@@ -47,7 +47,7 @@ def run(call: Globals, options: Options, arguments: Sequence[str]) -> int:  # no
         for item in found:
             item.close()
     # runc prints null for an empty list, and its readers know that
-    sys.stdout.write((jsontext.dumps(rows or None) if form == "json" else _table(rows)))
+    sys.stdout.write(jsontext.dumps(rows or None) if form == "json" else _table(rows))
     return 0
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
-from runtime import host, lifecycle, options
+from runtime import host, options, prepare
 from runtime.compile import compile_container
 from runtime.errors import UsageError
 from runtime.options import Flag
@@ -36,14 +36,12 @@ def run(call: Globals, options: Options, arguments: Sequence[str]) -> int:
     form = options.text("format", "text")
     if form not in ("text", "json"):
         raise UsageError(f"invalid format {form!r}: text or json")
-    bundle = lifecycle.load_bundle(os.path.abspath(arguments[0] if arguments else "."))
+    bundle = prepare.load_bundle(os.path.abspath(arguments[0] if arguments else "."))
     container_id = options.text("id") or os.path.basename(bundle.path) or "container"
     facts = host.gather()
-    cgroup = lifecycle.resolve_cgroup(
-        bundle.spec, container_id, facts, systemd=call.systemd_cgroup
-    )
-    request = lifecycle.request_for(bundle.spec, container_id, bundle.rootfs, cgroup)
-    filter_ = lifecycle.seccomp_filter(bundle.spec, "")
+    cgroup = prepare.resolve_cgroup(bundle.spec, container_id, facts, systemd=call.systemd_cgroup)
+    request = prepare.request_for(container_id, bundle.rootfs, cgroup)
+    filter_ = prepare.seccomp_filter(bundle.spec, "")
     plan = compile_container(bundle.spec, facts, request, filter_)
     sys.stdout.write(as_json(plan) if form == "json" else as_text(plan))
     return 0

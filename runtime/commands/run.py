@@ -7,17 +7,19 @@ exit with its status, or 128 and the signal that ended it. With --detach, return
 
 from __future__ import annotations
 
-from runtime import lifecycle
 from runtime.commands import creating
+from runtime.create import create
+from runtime.delete import delete
 from runtime.errors import UsageError
 from runtime.options import Flag
+from runtime.start import start
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runtime.cli import Globals
-    from runtime.lifecycle import CreateOptions
+    from runtime.create import CreateOptions
     from runtime.options import Options
 
 USAGE = "run [flags] ID"
@@ -44,17 +46,17 @@ def run(call: Globals, options: Options, arguments: Sequence[str]) -> int:
     foreground = Foreground(subreaper=not options.flag("no-subreaper"))
     wanted.console = foreground.attach
     try:
-        pid = lifecycle.create(call.root, container_id, bundle, wanted)
+        pid = create(call.root, container_id, bundle, wanted)
         try:
-            lifecycle.start(call.root, container_id)
+            start(call.root, container_id)
             status = foreground.wait(pid)
         except BaseException:
-            lifecycle.delete(call.root, container_id, force=True)
+            delete(call.root, container_id, force=True)
             raise
     finally:
         foreground.restore()
     if not options.flag("keep"):
-        for warning in lifecycle.delete(call.root, container_id, force=True):
+        for warning in delete(call.root, container_id, force=True):
             call.log.warning(warning)
     return status
 
@@ -66,11 +68,11 @@ def _detached(
     if socket is not None:
         wanted.console = socket.send
     try:
-        lifecycle.create(call.root, container_id, bundle, wanted)
+        create(call.root, container_id, bundle, wanted)
         try:
-            lifecycle.start(call.root, container_id)
+            start(call.root, container_id)
         except BaseException:
-            lifecycle.delete(call.root, container_id, force=True)
+            delete(call.root, container_id, force=True)
             raise
     finally:
         if socket is not None:

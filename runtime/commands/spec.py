@@ -30,7 +30,8 @@ def run(call: Globals, options: Options, arguments: Sequence[str]) -> int:  # no
     """Write the file; one that is there stays as it is."""
     path = os.path.join(options.text("bundle") or ".", "config.json")
     rootless = options.flag("rootless")
-    text = jsontext.dumps(default_spec(rootless=rootless), indent=2) + "\n"
+    template = default_spec(rootless=rootless, uid=os.geteuid(), gid=os.getegid())
+    text = jsontext.dumps(template, indent=2) + "\n"
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     except FileExistsError:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from runtime import lifecycle
+from runtime.start import start
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,5 +19,5 @@ ARGUMENTS = (1, 1)
 
 def run(call: Globals, options: Options, arguments: Sequence[str]) -> int:  # noqa: ARG001 - no flags
     """Start the container."""
-    lifecycle.start(call.root, arguments[0])
+    start(call.root, arguments[0])
     return 0

@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: Apache-2.0
+"""create: a container whose process waits for start (runtime.md#create).
+
+State is written before the first side effect, and every failure is undone.
+"""
+
+from __future__ import annotations
+
+import os
+
+from runtime import hooks, host, idmap, pid_file, prepare, processes, rlimits, state, stdio
+from runtime.compile import compile_container
+from runtime.descriptors import Table, preserved_fds
+from runtime.launch import Handlers, InitDied, Launch
+from runtime.state import Directory, Record
+from spec import jsontext
+from spec.errors import OrlopError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from native.plan import Plan
+    from runtime.cgroups.cgroup import Cgroup
+    from runtime.seccomp import Filter
+    from spec.bundle import Bundle
+    from spec.types import Spec
+
+
+class CreateOptions:
+    """What a create may be told beside the bundle.
+
+    console: called with the terminal's master, which it owns; None: the spec must not ask for one.
+    stdio: descriptors of the process. preserve_fds: how many from 3 on it keeps. pid_file: where
+    its pid is written. systemd_cgroup: the driver. on_plan: called with the plan before it runs.
+    """
+
+    __slots__ = (
+        "console",
+        "new_keyring",
+        "on_plan",
+        "pid_file",
+        "preserve_fds",
+        "stdio",
+        "systemd_cgroup",
+    )
+
+    def __init__(self) -> None:
+        self.console: Callable[[int], None] | None = None
+        self.new_keyring = True
+        self.on_plan: Callable[[Plan], None] | None = None
+        self.pid_file = ""
+        self.preserve_fds = 0
+        self.stdio: Sequence[int] = (0, 1, 2)
+        self.systemd_cgroup = False
+
+
+def create(root: str, container_id: str, bundle_path: str, options: CreateOptions) -> int:
+    """Create a container; its process waits for `start`. Returns the process's pid.
+
+    Raises OrlopError; then nothing of the container is left.
+    """
+    state.check_id(container_id)
+    bundle = prepare.load_bundle(bundle_path)
+    _check_console(bundle.spec, options)
+    facts = host.gather()
+    record = Record(container_id, bundle.path, bundle.rootfs)
+    record.creator = state.creator()
+    record.annotations = dict(bundle.spec.get("annotations", {}))
+    record.hooks = bundle.spec.get("hooks", {})
+    record.shares_pids = not any(
+        namespace["type"] == "pid" and not namespace.get("path")
+        for namespace in bundle.spec.get("linux", {}).get("namespaces", ())
+    )
+    os.makedirs(root, mode=0o700, exist_ok=True)
+    filter_ = prepare.seccomp_filter(bundle.spec, root)
+    cgroup = prepare.resolve_cgroup(
+        bundle.spec, container_id, facts, systemd=options.systemd_cgroup
+    )
+    record.cgroup = cgroup.saved()
+    directory = Directory.reserve(root, record)
+    try:
+        creation = _Creation(bundle, record, directory, cgroup, facts, options)
+        return creation.run(filter_)
+    except BaseException:
+        _undo(directory, record, cgroup)
+        raise
+    finally:
+        directory.close()
+
+
+def _check_console(spec: Spec, options: CreateOptions) -> None:
+    terminal = spec["process"].get("terminal", False)
+    where = "/process/terminal"
+    if terminal and options.console is None:
+        raise OrlopError("a terminal needs --console-socket", pointer=where)
+
+
+def _undo(directory: Directory, record: Record, cgroup: Cgroup) -> None:
+    """Remove what a failed create made. What can't be removed stays recorded, for `delete --force`."""
+    try:
+        cgroup.kill()
+        cgroup.remove()
+    except (OrlopError, OSError):
+        record.creator = None
+        directory.write(record)
+        raise
+    hooks.run_poststop(record)
+    directory.remove()
+
+
+class _Creation:
+    """One create, from the cgroup to status "created"."""
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        record: Record,
+        directory: Directory,
+        cgroup: Cgroup,
+        facts: host.Facts,
+        options: CreateOptions,
+    ) -> None:
+        self.bundle = bundle
+        self.spec = bundle.spec
+        self.record = record
+        self.directory = directory
+        self.cgroup = cgroup
+        self.facts = facts
+        self.options = options
+        self.filter: Filter | None = None
+
+    def run(self, filter_: Filter | None) -> int:
+        """Make it all; the caller undoes what this leaves on failure."""
+        self.filter = filter_
+        self.cgroup.create(self.spec.get("linux", {}).get("resources", {}))
+        request = prepare.request_for(self.record.id, self.bundle.rootfs, self.cgroup)
+        request.new_keyring = self.options.new_keyring
+        made = compile_container(self.spec, self.facts, request, filter_)
+        if self.options.on_plan is not None:
+            self.options.on_plan(made)
+        table = Table()
+        cgroup_fd = -1
+        try:
+            table.open(made, self.directory.fd, self.cgroup)
+            if request.clone_into_cgroup:
+                fd = self.cgroup.clone_fd()
+                cgroup_fd = -1 if fd is None else fd
+            return self._launch(made, table.numbers, cgroup_fd)
+        finally:
+            table.close()
+            if cgroup_fd >= 0:
+                os.close(cgroup_fd)
+
+    def _launch(self, made: Plan, opened: dict[str, int], cgroup_fd: int) -> int:
+        preserved = preserved_fds(self.options.preserve_fds)
+        launch = Launch(
+            made,
+            self._handlers(),
+            opened,
+            stdio=self.options.stdio,
+            preserved=preserved,
+            cgroup=cgroup_fd,
+        )
+        try:
+            launch.start()
+        except InitDied as error:
+            if self.cgroup.oom_kills():
+                where = "/linux/resources/memory/limit"
+                text = "out of memory before the container was ready"
+                raise OrlopError(text, pointer=where, hint="raise the limit") from error
+            raise
+        if launch.pidfd >= 0:
+            os.close(launch.pidfd)
+        return launch.pid
+
+    def _handlers(self) -> Handlers:
+        handlers = Handlers()
+        handlers.idmap = self._write_maps
+        handlers.hooks = self._run_hooks
+        handlers.prepare = lambda pid: rlimits.apply(pid, self.spec["process"])
+        handlers.state = lambda pid: hooks.state_file(self._state_text(pid))
+        handlers.console = self.options.console
+        handlers.notify = self._send_notify
+        handlers.ready = self._ready
+        return handlers
+
+    def _write_maps(self, pid: int) -> None:
+        linux, process = self.spec.get("linux", {}), self.spec["process"]
+        idmap.write(pid, linux, self.facts)
+        if self.facts.privileged and not process.get("terminal"):
+            stdio.give(self.options.stdio, process, linux)
+
+    def _state_text(self, pid: int) -> str:
+        self.record.init = processes.Identity.of(pid)
+        return jsontext.dumps(state.oci_state(self.record, "creating"))
+
+    def _run_hooks(self, pid: int) -> None:
+        text = self._state_text(pid)
+        hooks.run("prestart", self.record.hooks.get("prestart", []), text)
+        hooks.run("createRuntime", self.record.hooks.get("createRuntime", []), text)
+
+    def _send_notify(self, pid: int, fd: int) -> None:
+        from runtime import seccomp_agent
+
+        assert self.filter is not None  # noqa: S101 - for the type checker: it asked to notify
+        self.record.init = processes.Identity.of(pid)
+        seccomp_agent.send(self.filter, fd, pid, state.oci_state(self.record, "creating"))
+
+    def _ready(self, pid: int) -> None:
+        """Status "created" is on disk before the init may go on without us."""
+        self.record.init = processes.Identity.of(pid)
+        self.record.creator = None
+        if self.options.pid_file:
+            pid_file.write(self.options.pid_file, pid)
+        self.directory.write(self.record)

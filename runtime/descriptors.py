@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Descriptors that travel with a plan, opened by whoever has the right to."""
+
+from __future__ import annotations
+
+import _socket
+import os
+
+from native import syscalls
+from native.plan import lib
+from runtime import state
+from spec.errors import OrlopError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from native.plan import Op, Plan
+    from runtime.cgroups.cgroup import Cgroup
+
+
+class Table:
+    """Open descriptors by the names that operations use; `close` ends them all."""
+
+    __slots__ = ("numbers",)
+
+    def __init__(self) -> None:
+        self.numbers: dict[str, int] = {}
+
+    def open(self, made: Plan, directory: int, cgroup: Cgroup) -> None:
+        """Open everything that the plan names. Raises OrlopError with the operation's pointer.
+
+        directory: the container's state directory. cgroup: made already.
+        """
+        joined = [name for name in made.descriptors() if name.startswith("cgroup/")]
+        if joined:
+            self.numbers.update(zip(joined, cgroup.join_fds(), strict=True))
+        for op in made.ops:
+            if not op.fd or op.fd in self.numbers:
+                continue
+            kind = op.fd.partition("/")[0]
+            if kind == "ns":
+                self.numbers[op.fd] = _namespace(str(op.strings[0]), op.pointer)
+            elif kind == "tree":
+                self.numbers[op.fd] = _tree(op)
+            elif kind == "listener":
+                self.numbers[op.fd] = _listener(directory)
+
+    def close(self) -> None:
+        """Close them; the init has its own copies."""
+        for fd in self.numbers.values():
+            os.close(fd)
+        self.numbers.clear()
+
+
+def _namespace(path: str, pointer: str) -> int:
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        text = f"namespace {path}: {error.strerror}"
+        raise OrlopError(text, pointer=f"{pointer}/path") from error
+
+
+def _tree(op: Op) -> int:
+    flags = syscalls.OPEN_TREE_CLONE | syscalls.OPEN_TREE_CLOEXEC
+    flags |= syscalls.AT_RECURSIVE if op.flags & lib.FLAG_RECURSIVE else 0
+    flags |= syscalls.AT_SYMLINK_NOFOLLOW if op.flags & lib.FLAG_SOURCE_NOFOLLOW else 0
+    try:
+        return syscalls.open_tree(syscalls.AT_FDCWD, str(op.strings[1]), flags)
+    except OSError as error:
+        raise OrlopError(f"{op.describe()}: {error.strerror}", pointer=op.pointer) from error
+
+
+def _listener(directory: int) -> int:
+    """The socket where the init will wait; by descriptor, because a state root may have any length."""
+    listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+    try:
+        listener.bind(f"/proc/self/fd/{directory}/{state.SOCKET}")
+        listener.listen(1)
+        return listener.detach()
+    except BaseException:
+        listener.close()
+        raise
+
+
+def preserved_fds(count: int) -> list[int]:
+    """Descriptors 3 to 2+count, all of which must be open. Raises OrlopError."""
+    fds = list(range(3, 3 + count))
+    for fd in fds:
+        try:
+            os.fstat(fd)
+        except OSError as error:
+            text = f"unable to stat preserved-fd {fd} (of {count} fds): {error.strerror}"
+            raise OrlopError(text) from error
+    return fds

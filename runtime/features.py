@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The features document (features.md): what this build can do on this host.
+
+The standard's distinction: a list names what the runtime recognizes; `enabled` and the `supported…`
+members tell what works here.
+"""
+
+from __future__ import annotations
+
+import os
+
+from runtime import mount_options
+from runtime.capabilities import NAMES
+from runtime.namespaces import FILES
+from runtime.version import COMMIT, VERSION
+from spec.version import OCI_VERSION, OCI_VERSION_MIN
+
+HOOKS = (
+    "prestart",
+    "createRuntime",
+    "createContainer",
+    "startContainer",
+    "poststart",
+    "poststop",
+)
+
+
+def features() -> dict[str, object]:
+    """The document, in the standard's order."""
+    from runtime import seccomp
+
+    known = seccomp.known()
+    members = ("enabled", "actions", "operators", "archs", "knownFlags", "supportedFlags")
+    filters = {name: known[name] for name in members if name in known}
+    annotations = {
+        "org.orlop.version": VERSION,
+        "org.orlop.commit": COMMIT,
+    }
+    if known.get("libseccomp"):
+        annotations["io.github.seccomp.libseccomp.version"] = str(known["libseccomp"])
+    return {
+        "ociVersionMin": OCI_VERSION_MIN,
+        "ociVersionMax": OCI_VERSION,
+        "hooks": list(HOOKS),
+        "mountOptions": mount_words(),
+        "linux": {
+            "namespaces": namespaces(),
+            "capabilities": list(NAMES),
+            "cgroup": {
+                "v1": True,
+                "v2": True,
+                "systemd": False,
+                "systemdUser": False,
+                "rdma": True,
+            },
+            "seccomp": filters,
+            "apparmor": {"enabled": False},
+            "selinux": {"enabled": False},
+            "intelRdt": {"enabled": False},
+            "mountExtensions": {"idmap": {"enabled": False}},
+            "netDevices": {"enabled": False},
+        },
+        "annotations": annotations,
+        "potentiallyUnsafeConfigAnnotations": [],
+    }
+
+
+def mount_words() -> list[str]:
+    """Every mount option that is recognized."""
+    words = {
+        *mount_options.ATTRIBUTES,
+        *mount_options.RECURSIVE,
+        *mount_options.PROPAGATION,
+        *mount_options.SUPERBLOCK,
+        *mount_options.IGNORED,
+        "bind",
+        "rbind",
+        "tmpcopyup",
+        "src-nofollow",
+        "dest-nofollow",
+    }
+    return sorted(words)
+
+
+def namespaces() -> list[str]:
+    """Kinds of namespace that the kernel has."""
+    return sorted(name for name, file in FILES.items() if os.path.exists(f"/proc/self/ns/{file}"))

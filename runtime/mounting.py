@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`mounts`, in the order of the configuration, each by its kind."""
+
+from __future__ import annotations
+
+from runtime import cgroup_mount, mount_options, mounts
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from runtime.context import Context
+
+
+def operations(context: Context) -> None:
+    """Operations of all elements of `mounts`. Raises Unsupported with the option's pointer."""
+    for index, mount in enumerate(context.spec.get("mounts", ())):
+        pointer = f"/mounts/{index}"
+        options = mount_options.parse(mount.get("options", ()), pointer)
+        kind = mount.get("type")
+        if kind in ("cgroup", "cgroup2"):
+            cgroup_mount.operations(context, mount, options, pointer)
+        elif options.bind or kind == "bind":
+            mounts.bind(context, mount, options, pointer)
+        else:
+            mounts.filesystem(context, mount, options, pointer)

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a bundle to what the compiler takes: for a start, and for `plan`, which starts nothing."""
+
+from __future__ import annotations
+
+import os
+
+from runtime import cgroups
+from runtime.context import Request
+from spec import bundle as bundles
+from spec.errors import OrlopError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from runtime.cgroups.cgroup import Cgroup
+    from runtime.host import Facts
+    from runtime.seccomp import Filter
+    from spec.bundle import Bundle
+    from spec.types import Spec
+
+
+def load_bundle(path: str) -> Bundle:
+    """A bundle that can be run: checked, with a root file system that is there."""
+    bundle = bundles.load(path)
+    if not os.path.isdir(bundle.rootfs):
+        reason = "not a directory" if os.path.exists(bundle.rootfs) else "no such file or directory"
+        raise OrlopError(f"root file system {bundle.rootfs}: {reason}", pointer="/root/path")
+    return bundle
+
+
+def seccomp_filter(spec: Spec, root: str) -> Filter | None:
+    """The compiled filter of the spec, None without a profile."""
+    profile = spec.get("linux", {}).get("seccomp")
+    if not profile:
+        return None
+    from runtime.seccomp import compile_filter
+
+    return compile_filter(profile, os.path.join(root, "~seccomp"))
+
+
+def resolve_cgroup(spec: Spec, container_id: str, facts: Facts, *, systemd: bool = False) -> Cgroup:
+    """The cgroup that the spec asks for; nothing is made."""
+    return cgroups.resolve(
+        spec.get("linux", {}).get("cgroupsPath", ""),
+        container_id,
+        driver="systemd" if systemd else "cgroupfs",
+        rootless=not facts.privileged,
+        host=facts.cgroup,
+    )
+
+
+def request_for(container_id: str, rootfs: str, cgroup: Cgroup) -> Request:
+    """The compiler's request for a container in this cgroup."""
+    paths = cgroup.paths()
+    into = cgroup.mode == "v2"
+    return Request(
+        container_id,
+        rootfs,
+        cgroups=[] if into else cgroup.hierarchies(),
+        clone_into_cgroup=into,
+        cgroup_paths=paths,
+    )
