@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SCMP_ACT_NOTIFY: the listener's descriptor goes to an agent (config-linux.md#containerprocessstate)."""
+"""SCMP_ACT_NOTIFY: the listener's descriptor goes to an agent.
+
+config-linux.md#containerprocessstate
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def send(filter_: Filter, fd: int, pid: int, state: State) -> None:
-    """Send the container process state with the listener's descriptor; closes `fd`. Raises OrlopError."""
+    """Send the state with the listener's descriptor, and close it. Raises OrlopError."""
     message = {
         "ociVersion": OCI_VERSION,
         "fds": ["seccompFd"],
