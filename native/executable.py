@@ -21,7 +21,7 @@ SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SE
 
 
 def sealed_init() -> int:
-    """A descriptor of the sealed init, close-on-exec. Raises OSError where there is no safe form."""
+    """A descriptor of the sealed init, close-on-exec. Raises OSError: no safe form here."""
     try:
         return _memfd()
     except OSError as error:

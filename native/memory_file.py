@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A file without a name, for what a plan carries: in memory, or unlinked where memfd_create is denied."""
+"""A file without a name, in memory or, where memfd_create is denied, on a tmpfs."""
 
 from __future__ import annotations
 

@@ -132,6 +132,7 @@ enum plan_sync {
 	SYNC_READY = 5,   /* status "created" is on disk */
 	SYNC_STATE = 6,   /* the answer carries a file with the state, for OP_HOOK */
 	SYNC_PREPARE = 7, /* what only the parent can do: limits above the hard ones */
+	SYNC_CREATED = 8, /* as SYNC_STATE, with status "created", for startContainer hooks */
 };
 
 enum plan_kind {

@@ -72,7 +72,7 @@ NAMES: dict[int, str] = {
 
 
 class Op:
-    """One operation. `strings` follow the pointer (string[1] on); `blobs` are packed in their place.
+    """One operation. `strings` follow the pointer: they are string[1] and on.
 
     code: enum plan_code. pointer: JSON pointer. text: the sentence for people. fd: name of a
     descriptor that travels with the plan, or "". lists and bytes among `strings` are packed as
@@ -158,7 +158,7 @@ class Plan:
         return list(dict.fromkeys(op.fd for op in self.ops if op.fd))
 
     def pack(self) -> bytes:
-        """The bytes that orlop-init reads (native/plan.h). Raises ValueError where they don't fit."""
+        """The bytes that orlop-init reads (plan.h). Raises ValueError where they don't fit."""
         table = {name: index for index, name in enumerate(self.descriptors())}
         blob = Blob()
         records = []
@@ -201,7 +201,7 @@ class Message:
         self.kind, self.op, self.code, self.value, self.error, step, text = MESSAGE.unpack(data)
         self.step = _text(step.split(b"\0", 1)[0])
         texts = [_text(part) for part in text.split(b"\0", 3)[:3]]
-        self.pointer, self.subject, self.detail = (texts + ["", "", ""])[:3]
+        self.pointer, self.subject, self.detail = [*texts, "", "", ""][:3]
 
     @property
     def name(self) -> str:

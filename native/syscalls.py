@@ -2,7 +2,7 @@
 """System calls that Python 3.11 lacks, under their own names and with their own arguments.
 
 No policy: a result below 0 becomes an OSError that carries the call's name and the path. The one
-exception to plain wrapping is `spawn`, which is clone3(2) and execveat(2) in one (native/host/spawn.c).
+exception to plain wrapping is `spawn`: clone3(2) and execveat(2) in one (native/host/spawn.c).
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ def signalfd(signals: Sequence[int]) -> int:
 
 
 def capget() -> tuple[int, int, int]:
-    """capget(2) of this process: its effective, permitted and inheritable set, a bit a capability."""
+    """capget(2) of this process: effective, permitted and inheritable set, a bit a capability."""
     sets = ffi.new("uint64_t[3]")
     _check(lib.call_capget(sets), "capget")
     return sets[0], sets[1], sets[2]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A mount of type `cgroup`: what the container sees of its cgroups (config-linux.md#default-filesystems).
+"""A mount of type `cgroup`: what the container sees of its cgroups.
 
 v2 is one file system. On v1 and hybrid hosts it is a tmpfs with a directory for each v1 hierarchy:
 with a cgroup namespace the hierarchies are mounted anew, their root the container's own cgroup;

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`orlop`: the command line. A verb's module is imported when the verb is asked for, and no other."""
+"""`orlop`, the command line: of the verbs' modules only the one asked for is imported."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def _seccomp(context: Context) -> None:
         process.seccomp(context)
 
 
-#: Stages that need the container's own mount namespace are marked: without one there is nothing to set up.
+#: Marked are stages that set up a mount namespace of the container's own.
 STAGES: tuple[tuple[Callable[[Context], None], bool], ...] = (
     (process.oom_score, False),
     (namespaces.enter, False),
@@ -60,6 +60,7 @@ STAGES: tuple[tuple[Callable[[Context], None], bool], ...] = (
     (process.privileges, False),
     (_seccomp_notify, False),
     (process.lookup, False),
+    (hooks.state_at_start, False),
     (_ready, False),
     (hooks.at_start, False),
     (_seccomp, False),

@@ -26,7 +26,7 @@ _CHUNK = 32768
 
 
 class ConsoleSocket:
-    """A connection to a console socket, made before anything else, so that a wrong path fails early."""
+    """A connection to a console socket, made first, so that a wrong path fails early."""
 
     def __init__(self, path: str) -> None:
         """Connect. Raises OrlopError."""
@@ -66,7 +66,7 @@ class Terminal:
 
     def __init__(self, master: int) -> None:
         self.master = master
-        self._saved: list[object] | None = None
+        self._saved: list[int | list[bytes | int]] | None = None
         self._stdin_open = True
 
     def enter_raw(self) -> None:

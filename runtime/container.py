@@ -61,7 +61,7 @@ class Container:
         return cgroups.load(self.record.cgroup) if self.record.cgroup else None
 
     def status(self) -> Status:
-        """Status now, from the processes themselves: nothing on disk could say that one has died."""
+        """Status now, from the processes themselves: no file could say that one has died."""
         record = self.record
         if record.creator is not None:
             return "creating" if record.creator.is_alive() else "stopped"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the concerns compile from: the spec, the host's facts, the caller's request, the plan so far."""
+"""What the concerns compile from: spec, facts, request, and the plan so far."""
 
 from __future__ import annotations
 

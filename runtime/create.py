@@ -24,19 +24,21 @@ if TYPE_CHECKING:
     from runtime.cgroups.cgroup import Cgroup
     from runtime.seccomp import Filter
     from spec.bundle import Bundle
-    from spec.types import Spec
+    from spec.types import Spec, Status
 
 
 class CreateOptions:
     """What a create may be told beside the bundle.
 
     console: called with the terminal's master, which it owns; None: the spec must not ask for one.
+    console_required: the spec must ask for one, because somebody waits for it.
     stdio: descriptors of the process. preserve_fds: how many from 3 on it keeps. pid_file: where
     its pid is written. systemd_cgroup: the driver. on_plan: called with the plan before it runs.
     """
 
     __slots__ = (
         "console",
+        "console_required",
         "new_keyring",
         "on_plan",
         "pid_file",
@@ -47,6 +49,7 @@ class CreateOptions:
 
     def __init__(self) -> None:
         self.console: Callable[[int], None] | None = None
+        self.console_required = False
         self.new_keyring = True
         self.on_plan: Callable[[Plan], None] | None = None
         self.pid_file = ""
@@ -94,10 +97,14 @@ def _check_console(spec: Spec, options: CreateOptions) -> None:
     where = "/process/terminal"
     if terminal and options.console is None:
         raise OrlopError("a terminal needs --console-socket", pointer=where)
+    if not terminal and options.console is not None and options.console_required:
+        raise OrlopError(
+            "a console socket is for a terminal, which is not asked for", pointer=where
+        )
 
 
 def _undo(directory: Directory, record: Record, cgroup: Cgroup) -> None:
-    """Remove what a failed create made. What can't be removed stays recorded, for `delete --force`."""
+    """Remove what a failed create made. What can't be removed stays, for `delete --force`."""
     try:
         cgroup.kill()
         cgroup.remove()
@@ -179,7 +186,7 @@ class _Creation:
         handlers.idmap = self._write_maps
         handlers.hooks = self._run_hooks
         handlers.prepare = lambda pid: rlimits.apply(pid, self.spec["process"])
-        handlers.state = lambda pid: hooks.state_file(self._state_text(pid))
+        handlers.state = self._state_inside
         handlers.console = self.options.console
         handlers.notify = self._send_notify
         handlers.ready = self._ready
@@ -194,6 +201,12 @@ class _Creation:
     def _state_text(self, pid: int) -> str:
         self.record.init = processes.Identity.of(pid)
         return jsontext.dumps(state.oci_state(self.record, "creating"))
+
+    def _state_inside(self, pid: int, status: Status) -> int:
+        """For hooks in the container's namespaces: its pid as they see it (runtime.md#state)."""
+        shown = state.oci_state(self.record, status)
+        shown["pid"] = processes.pid_inside(pid)
+        return hooks.state_file(jsontext.dumps(shown))
 
     def _run_hooks(self, pid: int) -> None:
         text = self._state_text(pid)

@@ -70,7 +70,7 @@ def _tree(op: Op) -> int:
 
 
 def _listener(directory: int) -> int:
-    """The socket where the init will wait; by descriptor, because a state root may have any length."""
+    """The socket where the init waits; by descriptor: a state root may have any length."""
     listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
     try:
         listener.bind(f"/proc/self/fd/{directory}/{state.SOCKET}")

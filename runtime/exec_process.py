@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runtime.options import Options
-    from spec.types import Process
+    from spec.types import LinuxCapabilities, Process, User
 
 _ID_MAX = 2**32 - 2  # (uid_t)-1 means "no change" to setresuid(2)
 
@@ -49,7 +49,7 @@ def _changed(process: Process, options: Options, words: Sequence[str]) -> Proces
     changed["env"] = [*process.get("env", []), *options.texts("env")]
     if options.flag("no-new-privs"):
         changed["noNewPrivileges"] = True
-    user = {**process.get("user", {})}
+    user: User = {**process.get("user", {})}
     if options.text("user"):
         user["uid"], gid = parse_user(options.text("user"))
         if gid is not None:
@@ -57,7 +57,7 @@ def _changed(process: Process, options: Options, words: Sequence[str]) -> Proces
     groups = [_number(text, "--additional-gids") for text in options.texts("additional-gids")]
     if groups:
         user["additionalGids"] = [*user.get("additionalGids", []), *groups]
-    changed["user"] = user  # type: ignore[typeddict-item] - a User with changed members
+    changed["user"] = user
     _add_capabilities(changed, options.texts("cap"))
     return changed
 
@@ -80,12 +80,15 @@ def _add_capabilities(process: Process, names: Sequence[str]) -> None:
         return
     from runtime.capabilities import NAMES
 
-    sets = {kind: list(members) for kind, members in process.get("capabilities", {}).items()}  # type: ignore[call-overload]
+    sets: LinuxCapabilities = {**process.get("capabilities", {})}
     for name in names:
         if name not in NAMES:
             raise UsageError(f"unknown capability {name!r}")
-        for kind in ("bounding", "effective", "permitted"):
-            members = sets.setdefault(kind, [])
-            if name not in members:
-                members.append(name)
-    process["capabilities"] = sets  # type: ignore[typeddict-item] - the five sets
+    sets["bounding"] = _union(sets.get("bounding", []), names)
+    sets["effective"] = _union(sets.get("effective", []), names)
+    sets["permitted"] = _union(sets.get("permitted", []), names)
+    process["capabilities"] = sets
+
+
+def _union(members: Sequence[str], more: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys([*members, *more]))

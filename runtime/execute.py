@@ -33,7 +33,10 @@ lib = plan.lib
 
 
 class ExecOptions:
-    """What an exec may be told beside the process; as CreateOptions. sub_cgroup: below the container's."""
+    """What an exec may be told beside the process, as CreateOptions.
+
+    sub_cgroup: below the container's. ignore_paused: also into a frozen container.
+    """
 
     __slots__ = ("console", "ignore_paused", "pid_file", "preserve_fds", "stdio", "sub_cgroup")
 

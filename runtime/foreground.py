@@ -55,7 +55,7 @@ class Foreground:
             self._terminal.restore()
 
     def wait(self, pid: int) -> int:
-        """Serve the process, a child of ours, until it ends. Returns its status as a shell has it."""
+        """Serve a child of ours until it ends. Returns its status as a shell has it."""
         poll = select.poll()
         poll.register(self._signals, select.POLLIN)
         terminal = self._terminal

@@ -41,10 +41,17 @@ def of_runtime(context: Context) -> None:
 def of_container(context: Context) -> None:
     """Hooks of kind createContainer: in the container's namespaces, before the root changes."""
     hooks = context.spec.get("hooks", {})
-    if hooks.get("createContainer") or hooks.get("startContainer"):
-        text = "state for the container's hooks"
+    if hooks.get("createContainer"):
+        text = "state for the createContainer hooks"
         context.add(Op(lib.OP_SYNC, text, pointer="/hooks", numbers=[lib.SYNC_STATE]))
     _operations(context, "createContainer", hooks.get("createContainer", []))
+
+
+def state_at_start(context: Context) -> None:
+    """Make what startContainer hooks will read; after create there is nobody to ask for it."""
+    if context.spec.get("hooks", {}).get("startContainer"):
+        text = "state for the startContainer hooks"
+        context.add(Op(lib.OP_SYNC, text, pointer="/hooks", numbers=[lib.SYNC_CREATED]))
 
 
 def at_start(context: Context) -> None:
@@ -86,7 +93,7 @@ def run(kind: str, hooks: Sequence[Hook], state: str) -> None:
 
 
 def run_poststop(record: Record) -> list[str]:
-    """Run poststop hooks: one that fails is a warning, and the others run (runtime.md#lifecycle)."""
+    """Run poststop hooks: one that fails is a warning, the others run (runtime.md#lifecycle)."""
     warnings = []
     poststop = record.hooks.get("poststop", [])
     if not poststop:
@@ -134,7 +141,7 @@ def _run_one(hook: Hook, state: str) -> None:
 
 
 def _watch(pid: int, output: int, timeout: int) -> None:
-    """Wait for the hook's end, keeping the start of what it prints. A process it leaves may keep the pipe."""
+    """Wait for the hook's end, not the pipe's: a process it leaves behind may keep that."""
     deadline = time.monotonic() + timeout if timeout else None
     pidfd = os.pidfd_open(pid)
     text = b""

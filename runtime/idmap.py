@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import os
 
-from runtime.host import Facts
 from spec.errors import OrlopError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from runtime.host import Facts
     from spec.types import Linux, LinuxIDMapping
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def write(pid: int, linux: Linux, facts: Facts) -> None:
-    """Write both maps of the process's user namespace. Raises OrlopError with the property's pointer."""
+    """Write both maps of a process's user namespace. Raises OrlopError with a pointer."""
     uids, gids = linux.get("uidMappings", []), linux.get("gidMappings", [])
     if not facts.privileged and _is_own(gids, facts.gid):
         # Linux 3.19 (CVE-2014-8989): an unprivileged gid map needs setgroups(2) denied first.

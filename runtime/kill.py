@@ -83,6 +83,7 @@ _END_TIMEOUT_MS = 10_000  # as long as runc's delete --force waits
 
 
 def wait_end(pidfd: int) -> None:
+    """Wait, not for ever, until a process has ended. Raises OrlopError."""
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
     if not poll.poll(_END_TIMEOUT_MS):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Start an init and answer its syncs: the narrow interface between who plans and who spawns.
 
-A plan names its descriptors; here they get numbers. The messages are drawn in native/init/channel.c.
+A plan names its descriptors; here they get numbers. native/init/channel.c draws the messages.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from native.plan import Plan
+    from spec.types import Status
 
 lib = plan.lib
 _SCM_SPACE = _socket.CMSG_SPACE(4)
@@ -31,8 +32,8 @@ class Handlers:
     """What the parent does at each sync, with the init's pid in the parent's pid namespace.
 
     Each is None where the plan has no such sync. console and notify get a descriptor and own it.
-    state returns a descriptor of a file, which is closed after it was sent. ready writes what says
-    that the container is created.
+    state gets the status too, and returns a descriptor of a file, closed after it was sent. ready
+    writes what says that the container is created.
     """
 
     __slots__ = ("console", "hooks", "idmap", "notify", "prepare", "ready", "state")
@@ -42,7 +43,7 @@ class Handlers:
         self.hooks: Callable[[int], None] | None = None
         self.prepare: Callable[[int], None] | None = None
         self.ready: Callable[[int], None] | None = None
-        self.state: Callable[[int], int] | None = None
+        self.state: Callable[[int, Status], int] | None = None
         self.console: Callable[[int], None] | None = None
         self.notify: Callable[[int, int], None] | None = None
 
@@ -133,7 +134,7 @@ class Launch:
             self._serve()  # the first stage's word about the second is on its way
         answer_fd = self._answer(message.value, fd)
         self._reply(answer_fd)
-        return message.value == lib.SYNC_READY
+        return bool(message.value == lib.SYNC_READY)
 
     def _answer(self, what: int, fd: int) -> int:
         handlers = self._handlers
@@ -146,8 +147,8 @@ class Launch:
         if simple is not None:
             simple(self.pid)
             return -1
-        if what == lib.SYNC_STATE and handlers.state is not None:
-            return handlers.state(self.pid)
+        if what in (lib.SYNC_STATE, lib.SYNC_CREATED) and handlers.state is not None:
+            return handlers.state(self.pid, "creating" if what == lib.SYNC_STATE else "created")
         if what == lib.SYNC_CONSOLE and handlers.console is not None:
             handlers.console(fd)
             return -1

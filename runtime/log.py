@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where messages go: one line on standard error, and a line in --log as engines parse it.
 
-containerd reads its log as a stream of JSON objects and takes the last error, Podman takes the whole
-file for one object: an error is exactly one line, and without --debug there is nothing else.
+containerd reads its log as a stream of JSON objects and takes the last error, Podman takes the
+whole file for one object: an error is exactly one line, and without --debug nothing else is.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import sys
 
 from runtime import state
-from runtime.errors import PlanFailed
+from runtime.errors import PlanFailed, UsageError
 from spec import jsontext
 from spec.errors import OrlopError
 
@@ -21,14 +21,24 @@ if TYPE_CHECKING:
 
 
 class Log:
-    """path: file to append to, "" for standard error alone. json: one object a line."""
+    """path: file to append to, "" for standard error alone. json: one object a line.
 
-    __slots__ = ("debugging", "json", "path")
+    Raises UsageError where the file can't be opened: an engine would look for it in vain.
+    """
+
+    __slots__ = ("_fd", "debugging", "json", "path")
 
     def __init__(self, path: str = "", *, json: bool = False, debug: bool = False) -> None:
         self.path = path
         self.json = json
         self.debugging = debug
+        self._fd = -1
+        if path:
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+            try:
+                self._fd = os.open(path, flags, 0o644)
+            except OSError as error:
+                raise UsageError(f"log {path}: {error.strerror}") from error
 
     def error(self, error: BaseException) -> None:
         """Report a failure, for people and for the engine."""
@@ -61,15 +71,7 @@ class Log:
             line = jsontext.dumps({"level": level, "msg": text, "time": _seconds(), **more})
         else:
             line = f'time="{_seconds()}" level={level} msg={jsontext.dumps(text)}'
-        try:
-            fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except OSError as error:
-            sys.stderr.write(f"orlop: log {self.path}: {error.strerror}\n")
-            return
-        try:
-            os.write(fd, (line + "\n").encode("utf-8", "replace"))
-        finally:
-            os.close(fd)
+        os.write(self._fd, (line + "\n").encode("utf-8", "replace"))
 
 
 def _seconds() -> str:

@@ -48,7 +48,7 @@ PROPAGATION = {
     "unbindable": syscalls.MS_UNBINDABLE,
     "runbindable": syscalls.MS_UNBINDABLE | syscalls.MS_REC,
 }
-#: Flags of the superblock, understood by the kernel for every file system (fsconfig(2), fs/fs_context.c).
+#: Flags of the superblock, understood for every file system (fs/fs_context.c of the kernel).
 SUPERBLOCK = frozenset({"sync", "async", "dirsync", "lazytime", "nolazytime", "mand", "nomand"})
 #: Words without a meaning for the kernel, accepted as mount(8) and runc do.
 IGNORED = frozenset(
@@ -106,7 +106,7 @@ class Options:
 
     @property
     def soft_clear(self) -> int:
-        """What a remount without these words would clear: with any attribute given, all others go."""
+        """What a remount clears unasked: with any attribute given, all others go."""
         if not self.set and not self.clear:
             return 0
         return _REPLACED & ~self.set & ~self.clear
@@ -114,6 +114,16 @@ class Options:
     def legacy_flags(self) -> int:
         """The same attributes as flags of mount(2)."""
         return sum(flag for attribute, flag in _LEGACY.items() if self.set & attribute)
+
+
+#: word -> member of Options that it sets
+_SWITCHES = {
+    "bind": "bind",
+    "rbind": "bind",
+    "tmpcopyup": "copy_up",
+    "src-nofollow": "source_nofollow",
+    "dest-nofollow": "target_nofollow",
+}
 
 
 def parse(words: Sequence[str], pointer: str) -> Options:
@@ -127,15 +137,9 @@ def parse(words: Sequence[str], pointer: str) -> Options:
             options.rset, options.rclear = _apply(options.rset, options.rclear, RECURSIVE[word])
         elif word in PROPAGATION:
             options.propagation = PROPAGATION[word]
-        elif word in ("bind", "rbind"):
-            options.bind = True
+        elif word in _SWITCHES:
+            setattr(options, _SWITCHES[word], True)
             options.recursive = options.recursive or word == "rbind"
-        elif word == "tmpcopyup":
-            options.copy_up = True
-        elif word == "src-nofollow":
-            options.source_nofollow = True
-        elif word == "dest-nofollow":
-            options.target_nofollow = True
         elif word in ("idmap", "ridmap"):
             message = f"mount option {word!r} is not supported yet"
             raise Unsupported(message, pointer=f"{pointer}/options/{index}")

@@ -79,7 +79,7 @@ def enter(context: Context) -> None:
 
 
 def needs_second_stage(made: list[str], joined: list[str]) -> bool:
-    """Whether joining must come before making: then a first stage joins, and forks the real init."""
+    """Whether joining comes before making: then a first stage joins, and forks the init."""
     return "user" in joined or "pid" in joined or ("user" in made and bool(joined))
 
 
@@ -105,6 +105,9 @@ def _join_cgroups(context: Context) -> None:
 
 def _join(context: Context, joined: list[str]) -> None:
     user = "user" in joined
+    if user and context.facts.privileged:
+        # The caller's groups go while they still can: the namespace may deny setgroups(2).
+        context.add(Op(lib.OP_GROUPS, "none", b"", pointer=pointer(context, "user")))
     first = lib.FLAG_TRY if user else 0
     for name in joined:
         if name != "user":
@@ -146,7 +149,11 @@ def _become_root(context: Context) -> None:
 
 def _time(context: Context) -> None:
     lines = []
-    for clock, offset in context.linux.get("timeOffsets", {}).items():
+    offsets = context.linux.get("timeOffsets", {})
+    clocks = (("monotonic", offsets.get("monotonic")), ("boottime", offsets.get("boottime")))
+    for clock, offset in clocks:
+        if offset is None:
+            continue
         lines.append(f"{clock} {offset.get('secs', 0)} {offset.get('nanosecs', 0)}\n")
     text = "new namespace" + "".join(f", {line.strip()}" for line in lines)
     where = "/linux/timeOffsets" if lines else pointer(context, "time")

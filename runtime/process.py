@@ -56,7 +56,7 @@ def resource_limits(context: Context) -> None:
 
 
 def privileges(context: Context) -> None:
-    """From root to the container's user: what is given up, in the order that still allows the next."""
+    """From root to the container's user, in an order that still allows the next step."""
     process = context.process
     user = process.get("user", {})
     uid, gid = user.get("uid", 0), user.get("gid", 0)
@@ -97,9 +97,17 @@ def _groups(context: Context) -> None:
 
 def _sets(context: Context, asked: LinuxCapabilities) -> dict[str, int]:
     last = context.facts.last_capability
-    kinds: tuple[str, ...] = ("bounding", "effective", "permitted", "inheritable", "ambient")
-    lists: dict[str, list[str]] = asked  # type: ignore[assignment] - the five members are these
-    return {kind: capabilities.mask(lists.get(kind, ()), last) for kind in kinds}
+    sets = {
+        "bounding": capabilities.mask(asked.get("bounding", ()), last),
+        "permitted": capabilities.mask(asked.get("permitted", ()), last),
+        "inheritable": capabilities.mask(asked.get("inheritable", ()), last),
+    }
+    # What can't be had is left out, and was warned of (config.md, capset(2), capabilities(7)).
+    effective = capabilities.mask(asked.get("effective", ()), last)
+    ambient = capabilities.mask(asked.get("ambient", ()), last)
+    sets["effective"] = effective & sets["permitted"]
+    sets["ambient"] = ambient & sets["permitted"] & sets["inheritable"]
+    return sets
 
 
 def _capabilities(context: Context, sets: dict[str, int]) -> None:

@@ -6,6 +6,7 @@ A process is named by its pid, its start time and the boot that both belong to (
 
 from __future__ import annotations
 
+import errno
 import os
 
 from runtime.host import read_small
@@ -30,6 +31,14 @@ def stat(pid: int) -> tuple[str, int]:
         raise ProcessLookupError(3, "no such process") from None
     fields = text[text.rindex(")") + 2 :].split()
     return fields[0], int(fields[19])
+
+
+def pid_inside(pid: int) -> int:
+    """The process's pid in its own pid namespace: the last of NSpid (proc_pid_status(5))."""
+    for line in read_small(f"/proc/{pid}/status").splitlines():
+        if line.startswith("NSpid:"):
+            return int(line.split()[-1])
+    return pid
 
 
 class Identity:
@@ -66,7 +75,13 @@ class Identity:
 
     def open(self) -> int:
         """A pidfd of exactly this process. Raises ProcessLookupError where it has ended."""
-        fd = os.pidfd_open(self.pid)
+        try:
+            fd = os.pidfd_open(self.pid)
+        except OSError as error:
+            # a thread has the number now (Linux says ENOENT or EINVAL), or nobody
+            if error.errno in (errno.ENOENT, errno.EINVAL, errno.ESRCH):
+                raise ProcessLookupError(3, "no such process") from None
+            raise
         if self.is_alive():
             return fd
         os.close(fd)

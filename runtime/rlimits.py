@@ -40,7 +40,7 @@ def apply(pid: int, process: Process) -> None:
     import resource  # a C module, and rarely needed
 
     for index, limit in enumerate(process.get("rlimits", ())):
-        soft, hard = (-1 if limit[k] == UNLIMITED else limit[k] for k in ("soft", "hard"))  # type: ignore[literal-required]
+        soft, hard = (-1 if n == UNLIMITED else n for n in (limit["soft"], limit["hard"]))
         try:
             resource.prlimit(pid, NUMBERS[limit["type"]], (soft, hard))
         except (OSError, ValueError) as error:

@@ -26,7 +26,7 @@ from spec.version import OCI_VERSION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from spec.types import Hooks, State
+    from spec.types import Hooks, State, Status
 
 VERSION = 1
 SOCKET = "start.sock"
@@ -122,13 +122,15 @@ class Record:
     def load(cls, text: str) -> Record:
         """From `save`'s text. Raises OrlopError where it is not of a version that we know."""
         try:
-            saved = jsontext.loads(text)
+            saved = jsontext.loads(text, name=_FILE, lone_surrogates=True)
         except OrlopError as error:
             raise OrlopError(f"state.json is damaged: {error}") from error
         if not isinstance(saved, dict) or saved.get("version") != VERSION:
             raise OrlopError(
                 "state.json is of another version", hint="use the version that made it"
             )
+        if not _is_sound(saved):
+            raise OrlopError("state.json is damaged: members are missing, or of another type")
         try:
             record = cls(saved["id"], saved["bundle"], saved["rootfs"])
             record.created = saved["created"]
@@ -143,6 +145,26 @@ class Record:
         except (KeyError, TypeError, ValueError) as error:
             raise OrlopError(f"state.json is damaged: {error!r}") from error
         return record
+
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "id": (str,),
+    "bundle": (str,),
+    "rootfs": (str,),
+    "created": (str,),
+    "ociVersion": (str,),
+    "owner": (int,),
+    "sharesPids": (bool,),
+    "annotations": (dict,),
+    "hooks": (dict,),
+    "cgroup": (dict, type(None)),
+    "creator": (dict, type(None)),
+    "init": (dict, type(None)),
+}
+
+
+def _is_sound(saved: dict[str, object]) -> bool:
+    return all(isinstance(saved.get(name, _TYPES), kinds) for name, kinds in _TYPES.items())
 
 
 class Directory:
@@ -198,7 +220,7 @@ class Directory:
             self._locked = False
 
     def lock(self) -> None:
-        """Serialise verbs that change the container. Raises NotFound where it was deleted meanwhile."""
+        """Serialise verbs that change the container. Raises NotFound: deleted meanwhile."""
         fcntl.flock(self.fd, fcntl.LOCK_EX)
         self._locked = True
         if os.fstat(self.fd).st_nlink == 0:
@@ -217,7 +239,10 @@ class Directory:
         except FileNotFoundError:
             raise NotFound(self.id) from None
         with open(fd, encoding="utf-8", errors="surrogateescape") as file:
-            return Record.load(file.read())
+            record = Record.load(file.read())
+        if record.id != self.id:
+            raise OrlopError(f"state.json of {self.id!r} is damaged: it is of {record.id!r}")
+        return record
 
     def write(self, record: Record) -> None:
         """Replace the record; readers see the old one or the new one."""
@@ -283,19 +308,18 @@ def ids(root: str) -> list[str]:
     return sorted(name for name in _names(root) if not name.startswith("~"))
 
 
-def oci_state(record: Record, status: str) -> State:
+def oci_state(record: Record, status: Status) -> State:
     """The state of the standard (runtime.md#state), as hooks and seccomp agents read it."""
-    pid = record.init.pid if record.init and status != "stopped" else 0
-    state: dict[str, object] = {
+    shown: State = {
         "ociVersion": record.oci_version,
         "id": record.id,
         "status": status,
-        "pid": pid,
+        "pid": record.init.pid if record.init and status != "stopped" else 0,
         "bundle": record.bundle,
     }
     if record.annotations:
-        state["annotations"] = record.annotations
-    return state  # type: ignore[return-value] - a State by construction
+        shown["annotations"] = record.annotations
+    return shown
 
 
 def creator() -> Identity:

@@ -75,7 +75,7 @@ static int receive_answer(struct context *ctx, int *fd)
 	if (r != sizeof(answer)) /* end of file: the parent is gone, its half-made container too */
 		return -ECANCELED;
 	*fd = header.control_length && control.type == RIGHTS ? control.fd : -1;
-	return -answer.error;
+	return answer.error ? -ECANCELED : 0;
 }
 
 static size_t add_text(char *text, size_t used, size_t size, const char *s)

@@ -106,6 +106,5 @@ int op_hook(struct context *ctx, const struct plan_op *op)
 
 	if (!argv || !env)
 		return -ENOMEM;
-	ctx->detail[0] = 0;
 	return run_hook(ctx, op, argv, env);
 }

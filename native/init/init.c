@@ -244,6 +244,7 @@ int init_main(int argc, char **argv)
 	}
 	for (i = 0; i < ctx.header->op_count; i++) {
 		ctx.step = "";
+		memset(ctx.detail, 0, sizeof(ctx.detail)); /* what an earlier operation had to say */
 		r = run(&ctx, &ctx.ops[i]);
 		if (r < 0) {
 			report_failure(&ctx, i, &ctx.ops[i], -r);

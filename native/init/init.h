@@ -67,6 +67,7 @@ int op_unshare(struct context *ctx, const struct plan_op *op);
 int op_setns(struct context *ctx, const struct plan_op *op);
 int op_time(struct context *ctx, const struct plan_op *op);
 int op_fork(struct context *ctx, const struct plan_op *op);
+int drop_groups(struct context *ctx);
 int op_become_root(struct context *ctx, const struct plan_op *op);
 int op_loopback(struct context *ctx, const struct plan_op *op);
 int op_hostname(struct context *ctx, const struct plan_op *op);

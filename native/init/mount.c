@@ -52,12 +52,18 @@ static int set_propagation(struct context *ctx, int fd, uint64_t propagation)
 int op_propagation(struct context *ctx, const struct plan_op *op)
 {
 	struct statx st;
+	uint64_t below = 0;
 	int r, up, fd = (int)STEP(ctx, openat, AT_FDCWD, plan_string(ctx, op->string[1]),
 				  O_PATH | O_CLOEXEC, 0);
 
 	if (fd < 0)
 		return fd;
 	while (!(r = file_mode(ctx, fd, &st)) && !(st.stx_attributes & STAT_MOUNT_ROOT)) {
+		if (st.stx_ino == below) { /* .. of the root is the root: in a chroot that is no mount */
+			r = -EINVAL;
+			break;
+		}
+		below = st.stx_ino;
 		up = (int)STEP(ctx, openat, fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
 		close_fd(&fd);
 		fd = up;

@@ -8,6 +8,10 @@
 
 #include "init.h"
 
+/* What a plan may ask of clone and unshare: never shared memory or descriptors. */
+static const uint64_t NAMESPACES = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC |
+				   CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWTIME;
+
 /* "0" is the writer itself: no RCU grace period in the parent, and on v1 `tasks` takes no global lock. */
 int op_cgroup(struct context *ctx, const struct plan_op *op)
 {
@@ -18,6 +22,8 @@ int op_cgroup(struct context *ctx, const struct plan_op *op)
 
 int op_unshare(struct context *ctx, const struct plan_op *op)
 {
+	if (op->number[0] & ~NAMESPACES)
+		return -EINVAL;
 	return (int)STEP(ctx, unshare, op->number[0]);
 }
 
@@ -77,9 +83,12 @@ int op_fork(struct context *ctx, const struct plan_op *op)
 {
 	static struct plan_message m;
 	struct clone_args args = { .flags = op->number[0] | CLONE_PARENT };
-	long pid = STEP(ctx, clone3, &args, CLONE_ARGS_SIZE_VER0);
+	long pid;
 	int r;
 
+	if (op->number[0] & ~NAMESPACES)
+		return -EINVAL;
+	pid = STEP(ctx, clone3, &args, CLONE_ARGS_SIZE_VER0);
 	if (pid == -ENOSYS)
 		pid = STEP(ctx, clone, op->number[0] | CLONE_PARENT, 0, 0, 0, 0);
 	if (pid <= 0)
@@ -91,12 +100,23 @@ int op_fork(struct context *ctx, const struct plan_op *op)
 	return 0;
 }
 
+/*
+ * A namespace that an unprivileged user made denies setgroups(2) for good:
+ * whoever has no groups left to give up may go on.
+ */
+int drop_groups(struct context *ctx)
+{
+	int r = (int)STEP(ctx, setgroups, 0, NULL);
+
+	return r == -EPERM && SYS(getgroups, 0, NULL) == 0 ? 0 : r;
+}
+
 int op_become_root(struct context *ctx, const struct plan_op *op)
 {
 	int r = 0;
 
 	if (!(op->flags & FLAG_NO_SETGROUPS))
-		r = (int)STEP(ctx, setgroups, 0, NULL);
+		r = drop_groups(ctx);
 	if (!r)
 		r = (int)STEP(ctx, setresgid, 0, 0, 0);
 	if (!r)

@@ -39,6 +39,8 @@ int op_groups(struct context *ctx, const struct plan_op *op)
 
 	if (!groups)
 		return -EINVAL;
+	if (!count)
+		return drop_groups(ctx);
 	return (int)STEP(ctx, setgroups, count, groups);
 }
 

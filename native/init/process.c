@@ -22,7 +22,7 @@ int write_file(struct context *ctx, int dir, const char *path, const char *text)
 int op_oom_score(struct context *ctx, const struct plan_op *op)
 {
 	int64_t score = (int64_t)op->number[0];
-	uint64_t n = score < 0 ? (uint64_t)-score : (uint64_t)score;
+	uint64_t n = score < 0 ? 0 - (uint64_t)score : (uint64_t)score;
 	char text[24], *p = text + sizeof(text) - 1;
 
 	*p = 0;

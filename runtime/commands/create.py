@@ -24,6 +24,7 @@ def run(call: Globals, options: Options, arguments: Sequence[str]) -> int:
     socket = creating.console_socket(options)
     if socket is not None:
         wanted.console = socket.send
+        wanted.console_required = True
     try:
         create(call.root, arguments[0], creating.bundle_path(options), wanted)
     finally:

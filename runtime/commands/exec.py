@@ -75,6 +75,8 @@ def _detached(
     wanted: Process,
     given: ExecOptions,
 ) -> int:
+    if options.text("console-socket") and not wanted.get("terminal"):
+        raise UsageError("--console-socket is for a terminal, which is not asked for")
     socket = creating.console_socket(options)
     if socket is not None:
         given.console = socket.send

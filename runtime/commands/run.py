@@ -67,6 +67,7 @@ def _detached(
     socket = creating.console_socket(options)
     if socket is not None:
         wanted.console = socket.send
+        wanted.console_required = True
     try:
         create(call.root, container_id, bundle, wanted)
         try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Write config.json with a configuration to start from: a shell in a bundle with a rootfs folder."""
+"""Write config.json with a configuration to start from: a shell in the folder rootfs."""
 
 from __future__ import annotations
 
