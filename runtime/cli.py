@@ -49,12 +49,10 @@ class Globals:
 
     __slots__ = ("log", "options", "root")
 
-    def __init__(self, given: options.Options) -> None:
+    def __init__(self, given: options.Options, log: Log) -> None:
         self.options = given
         self.root = state_root(given)
-        self.log = Log(
-            given.text("log"), json=given.text("log-format") == "json", debug=given.flag("debug")
-        )
+        self.log = log
 
     @property
     def systemd_cgroup(self) -> bool:
@@ -78,13 +76,15 @@ def main(words: Sequence[str] | None = None) -> int:
     failure = 1
     try:
         given, rest = options.parse(GLOBAL_FLAGS, sys.argv[1:] if words is None else words)
+        log = Log(
+            given.text("log"), json=given.text("log-format") == "json", debug=given.flag("debug")
+        )
         _check_globals(given)
         if given.flag("version"):
             return _print(version_text())
         if given.flag("help") or not rest or rest[0] in ("help", "h"):
             return _help(rest[1:])
-        call = Globals(given)
-        log = call.log
+        call = Globals(given, log)
         command = _command(rest[0])
         failure = getattr(command, "FAILURE", 1)
         flags, arguments = options.parse((*command.FLAGS, HELP), rest[1:])

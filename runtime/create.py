@@ -10,7 +10,7 @@ import os
 
 from runtime import hooks, host, idmap, pid_file, prepare, processes, rlimits, state, stdio
 from runtime.compile import compile_container
-from runtime.descriptors import Table, preserved_fds
+from runtime.descriptors import Table
 from runtime.launch import Handlers, InitDied, Launch
 from runtime.state import Directory, Record
 from spec import jsontext
@@ -32,7 +32,7 @@ class CreateOptions:
 
     console: called with the terminal's master, which it owns; None: the spec must not ask for one.
     console_required: the spec must ask for one, because somebody waits for it.
-    stdio: descriptors of the process. preserve_fds: how many from 3 on it keeps. pid_file: where
+    stdio: descriptors of the process. preserved: further ones, its 3 and on. pid_file: where
     its pid is written. systemd_cgroup: the driver. on_plan: called with the plan before it runs.
     """
 
@@ -42,7 +42,7 @@ class CreateOptions:
         "new_keyring",
         "on_plan",
         "pid_file",
-        "preserve_fds",
+        "preserved",
         "stdio",
         "systemd_cgroup",
     )
@@ -53,7 +53,7 @@ class CreateOptions:
         self.new_keyring = True
         self.on_plan: Callable[[Plan], None] | None = None
         self.pid_file = ""
-        self.preserve_fds = 0
+        self.preserved: Sequence[int] = ()
         self.stdio: Sequence[int] = (0, 1, 2)
         self.systemd_cgroup = False
 
@@ -76,10 +76,11 @@ def create(root: str, container_id: str, bundle_path: str, options: CreateOption
         for namespace in bundle.spec.get("linux", {}).get("namespaces", ())
     )
     os.makedirs(root, mode=0o700, exist_ok=True)
-    filter_ = prepare.seccomp_filter(bundle.spec, root)
+    filter_ = prepare.seccomp_filter(bundle.spec)
     cgroup = prepare.resolve_cgroup(
         bundle.spec, container_id, facts, systemd=options.systemd_cgroup
     )
+    cgroup.verify_unused()
     record.cgroup = cgroup.saved()
     directory = Directory.reserve(root, record)
     try:
@@ -141,6 +142,7 @@ class _Creation:
         """Make it all; the caller undoes what this leaves on failure."""
         self.filter = filter_
         self.cgroup.create(self.spec.get("linux", {}).get("resources", {}))
+        self.record.cgroup = self.cgroup.saved()  # which of it was made; written when it is ready
         request = prepare.request_for(self.record.id, self.bundle.rootfs, self.cgroup)
         request.new_keyring = self.options.new_keyring
         made = compile_container(self.spec, self.facts, request, filter_)
@@ -160,13 +162,12 @@ class _Creation:
                 os.close(cgroup_fd)
 
     def _launch(self, made: Plan, opened: dict[str, int], cgroup_fd: int) -> int:
-        preserved = preserved_fds(self.options.preserve_fds)
         launch = Launch(
             made,
             self._handlers(),
             opened,
             stdio=self.options.stdio,
-            preserved=preserved,
+            preserved=self.options.preserved,
             cgroup=cgroup_fd,
         )
         try:

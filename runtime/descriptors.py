@@ -82,12 +82,18 @@ def _listener(directory: int) -> int:
 
 
 def preserved_fds(count: int) -> list[int]:
-    """Descriptors 3 to 2+count, all of which must be open. Raises OrlopError."""
+    """Descriptors 3 to 2+count, all of which the caller must have passed on. Raises OrlopError.
+
+    One that is close-on-exec did not come from the caller: it is our own, and must not get into a
+    container (CVE-2024-21626).
+    """
     fds = list(range(3, 3 + count))
     for fd in fds:
         try:
-            os.fstat(fd)
-        except OSError as error:
-            text = f"unable to stat preserved-fd {fd} (of {count} fds): {error.strerror}"
-            raise OrlopError(text) from error
+            inherited = os.get_inheritable(fd)
+        except OSError:
+            inherited = False
+        if not inherited:
+            text = f"unable to stat preserved-fd {fd} (of {count} fds): bad file descriptor"
+            raise OrlopError(text)
     return fds

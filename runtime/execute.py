@@ -14,7 +14,6 @@ from native.plan import Op
 from runtime import devices, host, pid_file, process, rlimits, state, stdio
 from runtime.container import Container
 from runtime.context import Context, Request
-from runtime.descriptors import preserved_fds
 from runtime.errors import UsageError
 from runtime.launch import Handlers, Launch
 from runtime.namespaces import FILES, FLAGS
@@ -38,13 +37,13 @@ class ExecOptions:
     sub_cgroup: below the container's. ignore_paused: also into a frozen container.
     """
 
-    __slots__ = ("console", "ignore_paused", "pid_file", "preserve_fds", "stdio", "sub_cgroup")
+    __slots__ = ("console", "ignore_paused", "pid_file", "preserved", "stdio", "sub_cgroup")
 
     def __init__(self) -> None:
         self.console: Callable[[int], None] | None = None
         self.ignore_paused = False
         self.pid_file = ""
-        self.preserve_fds = 0
+        self.preserved: Sequence[int] = ()
         self.stdio: Sequence[int] = (0, 1, 2)
         self.sub_cgroup = ""
 
@@ -129,7 +128,7 @@ def _launch(
     joined = joined_namespaces(container.record.init.pid)
     if "user" in joined and not wanted.get("terminal"):
         stdio.give(options.stdio, wanted, spec.get("linux", {}))
-    filter_ = seccomp_filter(spec, root)
+    filter_ = seccomp_filter(spec)
     cgroup = container.cgroup()
     opened: dict[str, int] = {"init": pidfd}
     cgroup_fd = -1
@@ -143,7 +142,7 @@ def _launch(
             _handlers(options, wanted, filter_, container),
             opened,
             stdio=options.stdio,
-            preserved=preserved_fds(options.preserve_fds),
+            preserved=options.preserved,
             cgroup=cgroup_fd,
             spawn_flags=syscalls.SPAWN_NO_VFORK if options.ignore_paused else 0,
         )

@@ -34,7 +34,9 @@ def failure(message: Message, made: Plan | None = None) -> PlanFailed:
         else:
             what = f"{message.name} {message.subject}".strip()
         text = f"{what}: {message.step}: {reason}" if message.step else f"{what}: {reason}"
-        if message.detail:
+        if message.code == lib.OP_HOOK and message.error == errno.ECHILD:
+            text = f"{what}: {_one_line(message.detail)}"
+        elif message.detail:
             text += f" ({_one_line(message.detail)})"
     return PlanFailed(
         text,

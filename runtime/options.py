@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 BOOL, VALUE, LIST, COUNT = "bool", "value", "list", "count"
 _TRUE = frozenset({"true", "1", "t", "T", "TRUE", "True"})
+_DIGITS = 9  # more than any count that makes sense, and well inside an int
 _FALSE = frozenset({"false", "0", "f", "F", "FALSE", "False"})
 
 
@@ -111,7 +112,7 @@ def _boolean(word: str, value: str) -> bool:
 
 def _store(values: dict[str, object], flag: Flag, word: str, value: str) -> None:
     if flag.kind == COUNT:
-        if not (value.isascii() and value.isdecimal()):
+        if not (value.isascii() and value.isdecimal()) or len(value) > _DIGITS:
             raise UsageError(f"invalid value {value!r} of {word.partition('=')[0]}: a number")
         values[flag.name] = int(value)
     elif flag.kind == LIST:

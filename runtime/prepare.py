@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 
-from runtime import cgroups
+from runtime import cgroups, state
 from runtime.context import Request
 from spec import bundle as bundles
 from spec.errors import OrlopError
@@ -28,14 +28,18 @@ def load_bundle(path: str) -> Bundle:
     return bundle
 
 
-def seccomp_filter(spec: Spec, root: str) -> Filter | None:
-    """The compiled filter of the spec, None without a profile."""
+def seccomp_filter(spec: Spec, *, cached: bool = True) -> Filter | None:
+    """The compiled filter of the spec, None without a profile.
+
+    cached: keep it for the next start with this profile, whatever its state root is.
+    """
     profile = spec.get("linux", {}).get("seccomp")
     if not profile:
         return None
     from runtime.seccomp import compile_filter
 
-    return compile_filter(profile, os.path.join(root, "~seccomp"))
+    folder = os.path.join(state.default_root(), "~seccomp") if cached else None
+    return compile_filter(profile, folder)
 
 
 def resolve_cgroup(spec: Spec, container_id: str, facts: Facts, *, systemd: bool = False) -> Cgroup:

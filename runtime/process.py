@@ -154,8 +154,13 @@ def no_new_privileges(context: Context) -> None:
 
 
 def environment(context: Context) -> list[str]:
-    """`process.env`, entries without "=" left out, as execve's callers do."""
-    return [entry for entry in context.process.get("env", ()) if "=" in entry]
+    """`process.env`; of a variable that is there twice, getenv(3) would find the first."""
+    last = {}
+    for entry in context.process.get("env", ()):
+        name, equals, _ = entry.partition("=")
+        if equals:
+            last[name] = entry
+    return list(last.values())
 
 
 def lookup(context: Context) -> None:

@@ -22,17 +22,22 @@ struct child_status { /* the part of siginfo_t that waitid(2) fills, padded to i
 	int rest[25];
 };
 
+/* Descriptor 3 is the one that says why execve failed; it ends with a successful one. */
 __attribute__((noreturn)) static void hook_child(struct context *ctx, const struct plan_op *op,
-						 char **argv, char **env, int output)
+						 char **argv, char **env, int output, int refusal)
 {
+	int error;
+
 	if (ctx->state >= 0) {
 		SYS(lseek, ctx->state, 0, 0);
 		SYS(dup3, ctx->state, 0, 0);
 	}
 	SYS(dup3, output, 1, 0);
 	SYS(dup3, output, 2, 0);
-	SYS(close_range, 3, ~0U, 0);
-	SYS(execve, plan_string(ctx, op->string[1]), argv, env);
+	SYS(dup3, refusal, 3, O_CLOEXEC);
+	SYS(close_range, 4, ~0U, 0);
+	error = (int)-SYS(execve, plan_string(ctx, op->string[1]), argv, env);
+	SYS(write, 3, &error, sizeof(error));
 	for (;;)
 		SYS(exit_group, 127);
 }
@@ -66,37 +71,83 @@ static int watch(struct context *ctx, int pidfd, int output, uint64_t seconds)
 	}
 }
 
-static int run_hook(struct context *ctx, const struct plan_op *op, char **argv, char **env)
+static void say_status(struct context *ctx, const struct child_status *status)
 {
-	int pipe[2], pidfd = -1, r;
-	struct clone_args args = { .flags = CLONE_PIDFD, .pidfd = (uintptr_t)&pidfd,
+	char said[sizeof(ctx->detail)], *p = ctx->detail;
+	const char *how = status->code == 1 /* CLD_EXITED */ ? "exit status " : "killed by signal ";
+	int n = status->status, digits = n > 99 ? 100 : n > 9 ? 10 : 1;
+
+	memcpy(said, ctx->detail, sizeof(said));
+	while (*how)
+		*p++ = *how++;
+	for (; digits; digits /= 10)
+		*p++ = (char)('0' + n / digits % 10);
+	if (*said) {
+		*p++ = ':';
+		*p++ = ' ';
+	}
+	copy_string(p, sizeof(ctx->detail) - (size_t)(p - ctx->detail), said);
+}
+
+static int start_hook(struct context *ctx, const struct plan_op *op, char **argv, char **env,
+		      const int output[2], int *pidfd)
+{
+	int refusal[2], error = 0, r;
+	struct clone_args args = { .flags = CLONE_PIDFD, .pidfd = (uintptr_t)pidfd,
 				   .exit_signal = SIGNAL_CHILD };
-	struct child_status status = { 0 };
 	long pid;
 
-	r = (int)STEP(ctx, pipe2, pipe, O_CLOEXEC);
+	r = (int)STEP(ctx, pipe2, refusal, O_CLOEXEC);
 	if (r < 0)
 		return r;
 	pid = STEP(ctx, clone3, &args, CLONE_ARGS_SIZE_VER0);
+	if (pid == -ENOSYS)
+		pid = STEP(ctx, clone, CLONE_PIDFD | SIGNAL_CHILD, 0, pidfd, 0, 0);
 	if (pid == 0)
-		hook_child(ctx, op, argv, env, pipe[1]);
-	close_fd(&pipe[1]);
+		hook_child(ctx, op, argv, env, output[1], refusal[1]);
+	close_fd(&refusal[1]);
+	if (pid > 0)
+		while (SYS(read, refusal[0], &error, sizeof(error)) == -EINTR)
+			;
+	close_fd(&refusal[0]);
+	if (pid > 0 && error) {
+		SYS(waitid, P_PID, pid, NULL, 4 /* WEXITED */, NULL);
+		close_fd(pidfd);
+		ctx->step = "execve";
+		return -error;
+	}
+	return (int)pid;
+}
+
+static int run_hook(struct context *ctx, const struct plan_op *op, char **argv, char **env)
+{
+	int output[2], pidfd = -1, pid, r;
+	struct child_status status = { 0 };
+
+	r = (int)STEP(ctx, pipe2, output, O_CLOEXEC);
+	if (r < 0)
+		return r;
+	pid = start_hook(ctx, op, argv, env, output, &pidfd);
+	close_fd(&output[1]);
 	if (pid > 0) {
-		r = watch(ctx, pidfd, pipe[0], op->number[2]);
+		r = watch(ctx, pidfd, output[0], op->number[2]);
 		if (r)
 			SYS(kill, pid, SIGNAL_KILL);
 		SYS(waitid, P_PID, pid, &status, 4 /* WEXITED */, NULL);
 		close_fd(&pidfd);
 	}
-	close_fd(&pipe[0]);
-	ctx->step = "hook";
+	close_fd(&output[0]);
 	if (pid < 0)
-		return (int)pid;
+		return pid;
+	ctx->step = "";
 	if (r == TIMED_OUT)
 		return -ETIMEDOUT;
 	if (r < 0)
 		return r;
-	return status.code == 1 /* CLD_EXITED */ && status.status == 0 ? 0 : -ECHILD;
+	if (status.code == 1 /* CLD_EXITED */ && !status.status)
+		return 0;
+	say_status(ctx, &status);
+	return -ECHILD;
 }
 
 int op_hook(struct context *ctx, const struct plan_op *op)

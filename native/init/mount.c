@@ -52,18 +52,19 @@ static int set_propagation(struct context *ctx, int fd, uint64_t propagation)
 int op_propagation(struct context *ctx, const struct plan_op *op)
 {
 	struct statx st;
-	uint64_t below = 0;
+	struct statx below = { 0 };
 	int r, up, fd = (int)STEP(ctx, openat, AT_FDCWD, plan_string(ctx, op->string[1]),
 				  O_PATH | O_CLOEXEC, 0);
 
 	if (fd < 0)
 		return fd;
 	while (!(r = file_mode(ctx, fd, &st)) && !(st.stx_attributes & STAT_MOUNT_ROOT)) {
-		if (st.stx_ino == below) { /* .. of the root is the root: in a chroot that is no mount */
+		if (st.stx_ino == below.stx_ino && st.stx_dev_major == below.stx_dev_major &&
+		    st.stx_dev_minor == below.stx_dev_minor) { /* / is no mount, as in a chroot */
 			r = -EINVAL;
 			break;
 		}
-		below = st.stx_ino;
+		below = st;
 		up = (int)STEP(ctx, openat, fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
 		close_fd(&fd);
 		fd = up;
@@ -234,6 +235,23 @@ static int source_tree(struct context *ctx, const struct plan_op *op)
 				  (op->flags & FLAG_SOURCE_NOFOLLOW ? AT_SYMLINK_NOFOLLOW : 0U));
 }
 
+/* The kernel says "Invalid argument" to a file on a directory; what it means is well known. */
+static int same_kind(struct context *ctx, int tree, int target)
+{
+	struct statx a, b;
+	int r = file_mode(ctx, tree, &a);
+
+	if (!r)
+		r = file_mode(ctx, target, &b);
+	if (r < 0)
+		return r;
+	if (((a.stx_mode & S_IFMT) == S_IFDIR) == ((b.stx_mode & S_IFMT) == S_IFDIR))
+		return 0;
+	ctx->step = "move_mount";
+	say(ctx, (a.stx_mode & S_IFMT) == S_IFDIR ? "a directory on a file" : "a file on a directory");
+	return -ENOTDIR;
+}
+
 int op_bind(struct context *ctx, const struct plan_op *op)
 {
 	struct statx st;
@@ -253,7 +271,9 @@ int op_bind(struct context *ctx, const struct plan_op *op)
 			   op->flags & FLAG_TARGET_NOFOLLOW ? RESOLVE_NO_SYMLINKS : 0);
 	if (target < 0)
 		return target;
-	r = set_attributes(ctx, tree, 0, op->number);
+	r = same_kind(ctx, tree, target);
+	if (!r)
+		r = set_attributes(ctx, tree, 0, op->number);
 	if (!r)
 		r = attach_tree(ctx, tree, target);
 	close_fd(&target);

@@ -7,6 +7,7 @@ import os
 
 from runtime import options
 from runtime.create import CreateOptions
+from runtime.descriptors import preserved_fds
 from runtime.errors import Unsupported
 from runtime.options import Flag
 
@@ -37,7 +38,7 @@ def create_options(call: Globals, given: options.Options) -> CreateOptions:
     result = CreateOptions()
     result.new_keyring = not given.flag("no-new-keyring")
     result.pid_file = given.text("pid-file")
-    result.preserve_fds = given.number("preserve-fds") + listen_fds()
+    result.preserved = preserved_fds(given.number("preserve-fds") + listen_fds())
     result.systemd_cgroup = call.systemd_cgroup
     if call.log.debugging:
         result.on_plan = call.log.plan

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from runtime import exec_process, execute, options
 from runtime.commands import creating
+from runtime.descriptors import preserved_fds
 from runtime.errors import UsageError
 from runtime.options import Flag
 
@@ -47,10 +48,10 @@ FAILURE = 255  # runc's; 1 would look like the process's own
 def run(call: Globals, options: Options, arguments: Sequence[str]) -> int:
     """Run the process."""
     container_id, *words = arguments
-    wanted = exec_process.build(call.root, container_id, options, words)
     given = execute.ExecOptions()
     given.pid_file = options.text("pid-file")
-    given.preserve_fds = options.number("preserve-fds") + creating.listen_fds()
+    given.preserved = preserved_fds(options.number("preserve-fds") + creating.listen_fds())
+    wanted = exec_process.build(call.root, container_id, options, words)
     given.ignore_paused = options.flag("ignore-paused")
     given.sub_cgroup = options.text("cgroup")
     if options.flag("detach"):
