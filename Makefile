@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+# No logic here: scripts/ has it. Stamps in .venv/ keep what is set up from being set up again.
+PREFIX ?= /usr/local
+SHELL := /bin/bash
+export PREFIX DESTDIR PYTHON
+
+BUILD_INPUTS := $(wildcard native/*.py native/*.h native/init/*.[ch] native/host/*.[ch] spec/compile_schema.py spec/schemas/*.json)
+
+help: ## explain the targets
+	@scripts/help.sh Makefile
+
+run: .venv/.built ## set up what is missing, then start a container and show what it sees
+	@scripts/demo.sh
+
+test: .venv/.tools .venv/.built ## set up what is missing, then the whole suite, linters and types included
+	@scripts/test.sh $(ARGS)
+
+test-unit: .venv/.tools .venv/.built ## the tests that need no root
+	@scripts/test.sh tests/unit $(ARGS)
+
+test-vm: .venv/.tools .venv/.built ## the cgroup and container tests in a guest with pure cgroup v2 (MODE=--systemd, QEMU=1)
+	@scripts/test-vm.sh $(MODE) -- $(ARGS)
+
+build: .venv/.built ## the native part, the compiled schemas, the development launcher .venv/bin/orlop
+
+lint: .venv/.tools .venv/.built ## ruff, mypy, shellcheck and the C compiler's warnings
+	@scripts/test.sh tests/unit/test_linters.py $(ARGS)
+
+fmt: .venv/.tools ## format the Python sources
+	@.venv/bin/ruff format -q .
+	@.venv/bin/ruff check -q --fix-only .
+
+install: .venv/.built ## a private environment in PREFIX/lib/orlop, its command in PREFIX/bin (PREFIX=/usr/local, DESTDIR=)
+	@scripts/install.sh
+
+uninstall: ## remove what install made
+	@scripts/uninstall.sh
+
+clean: ## remove the environment and everything built
+	@scripts/clean.sh
+
+.venv/.ready: pyproject.toml scripts/setup.sh
+	@scripts/setup.sh run
+
+.venv/.tools: .venv/.ready
+	@scripts/setup.sh test
+
+.venv/.built: .venv/.ready scripts/build.sh scripts/launcher.sh $(BUILD_INPUTS)
+	@scripts/build.sh
+
+.PHONY: help run test test-unit test-vm build lint fmt install uninstall clean

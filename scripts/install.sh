@@ -1,0 +1,87 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Installs into PREFIX (/usr/local), staged below DESTDIR if that is set:
+#   PREFIX/lib/orlop/VERSION[.N]/   one installation: packages, their dependencies, the program
+#   PREFIX/bin/orlop                a link to the newest installation's program
+#
+# An installation is never changed once it is linked. The same version again becomes VERSION.1,
+# VERSION.2, ...: a shim that lives for months imports modules late, and must get those of the
+# version that it began with. What no process uses any more is removed by the next install.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+prefix=${PREFIX:-/usr/local}
+[[ $prefix = /* ]] || { echo "install: PREFIX: $prefix: not an absolute path" >&2; exit 1; }
+base=$prefix/lib/orlop
+stage=${DESTDIR:-}
+umask 022
+
+work=$(mktemp -d)
+new=
+trap 'rm -rf "$work" ${new:+"$new"}' EXIT
+
+# The directories that install has to make, outermost first: uninstall removes these and no others.
+made=()
+make_directory() {
+    [ ! -d "$stage$1" ] || return 0
+    make_directory "$(dirname "$1")"
+    mkdir "$stage$1"
+    made+=("$1")
+}
+
+# The name for this installation: the version, numbered when that is taken.
+vacant() {
+    local name=$1 n=0
+    while [ -e "$stage$base/$name" ]; do
+        n=$((n + 1))
+        name=$1.$n
+    done
+    echo "$name"
+}
+
+# Builds in a copy: nothing stale from build/ gets in, and the working tree is not disturbed.
+packages_into() {
+    tar -c --exclude-vcs --exclude=./.venv --exclude=./.run --exclude=./build --exclude='*.egg-info' \
+        --exclude=./tests --exclude='./.*_cache' . | tar -x -C "$work"
+    PIP_DISABLE_PIP_VERSION_CHECK=1 .venv/bin/python -m pip install -qq --use-pep517 \
+        --no-build-isolation --no-compile --target "$1" "$work"
+    rm -rf "${1:?}/bin"    # the dependencies' programs
+    # Tracebacks name the files as they will be, not as staged.
+    .venv/bin/python -m compileall -q -j 0 -s "$1" -p "$base/$name/packages" "$1"
+}
+
+# Removes installations other than the newest and the one before (a process may have started from
+# that a moment ago, with nothing mapped yet) which no process has anything mapped of.
+prune() {
+    local directory
+    for directory in "$stage$base"/*/; do
+        directory=${directory%/}
+        case ${directory##*/} in "$name" | "$previous") continue ;; esac
+        grep -qsF "$directory/" /proc/[0-9]*/maps || rm -rf "$directory"
+    done
+}
+
+version=$(.venv/bin/python -c 'import tomllib; print(tomllib.load(open("pyproject.toml", "rb"))["project"]["version"])')
+[ -z "$stage" ] || mkdir -p "$stage"
+make_directory "$base"
+make_directory "$prefix/bin"
+link=$stage$prefix/bin/orlop
+if [ -e "$link" ] && [[ $(readlink "$link") != ../lib/orlop/* ]]; then
+    echo "install: $link: exists, and is not ours" >&2
+    exit 1
+fi
+previous=$(readlink "$link" | cut -d/ -f4 || true)
+[ ${#made[@]} = 0 ] || printf '%s\n' "${made[@]}" >>"$stage$base/.made"
+
+name=$(vacant "$version")
+new=$stage$base/$name
+mkdir "$new" "$new/bin"
+packages_into "$new/packages"
+scripts/launcher.sh .venv/bin/python "$base/$name/packages" >"$new/bin/orlop"
+chmod 755 "$new/bin/orlop"
+
+ln -s "../lib/orlop/$name/bin/orlop" "$link.$name"
+mv -T "$link.$name" "$link"    # rename(2): at any moment there is a whole program
+new=
+prune
+echo "installed $prefix/bin/orlop ($base/$name)"

@@ -1,0 +1,104 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Makes the machine and the private environment .venv ready: `setup.sh run` for building and
+# running, `setup.sh test` for the tests' tools on top. Idempotent; the second time it is quick.
+#
+# What is missing is found by probing, not by asking dpkg, so that a machine without apt is told
+# what to get. PYTHON=... chooses the interpreter (3.11 or newer).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+die() {
+    printf 'setup: %s\n' "$*" >&2
+    exit 1
+}
+
+has_header() { printf '#include <%s>\n' "$1" | gcc -E -x c - >/dev/null 2>&1; }
+
+# The demonstration's and the tests' root file systems hold one program and no libraries.
+has_static_busybox() { command -v busybox >/dev/null && ! ldd "$(command -v busybox)" >/dev/null 2>&1; }
+
+has_static_libc() { printf 'int main(void){return 0;}' | gcc -static -x c -o /dev/null - 2>/dev/null; }
+
+# The machine's own interpreter first: one under somebody's home directory can't be executed by
+# other users, whose rootless containers use the same environment.
+interpreter() {
+    local candidate
+    for candidate in "${PYTHON:-/usr/bin/python3}" python3.14 python3.13 python3.12 python3.11; do
+        if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            command -v "$candidate"
+            return
+        fi
+        [ -z "${PYTHON:-}" ] || die "$PYTHON: not a Python 3.11 or newer"
+    done
+    return 1
+}
+
+# Prints the Debian packages that are needed for $1 and not there.
+missing() {
+    local python
+    command -v gcc >/dev/null || echo gcc
+    has_static_libc || echo libc6-dev    # libc.a: orlop-init is static
+    has_header seccomp.h || echo libseccomp-dev
+    has_header sys/capability.h || echo libcap-dev    # python-prctl is built on it
+    has_static_busybox || echo busybox-static
+    if python=$(interpreter); then
+        "$python" -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
+        has_header "$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" ||
+            echo python3-dev
+    else
+        echo python3 python3-venv python3-dev
+    fi
+    if [ "$1" = test ]; then
+        command -v shellcheck >/dev/null || echo shellcheck
+        command -v newuidmap >/dev/null || echo uidmap    # id maps of rootless containers
+    fi
+}
+
+install_packages() {
+    command -v apt-get >/dev/null || die "missing: $* (Debian's names; no apt-get here, install them and try again)"
+    [ "$(id -u)" = 0 ] || die "missing: $* (run as root once, or: apt-get install $*)"
+    echo "setup: installing $*"
+    # --no-remove: never trade a package of the machine's owner for one of ours.
+    local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends --no-remove install)
+    "${apt[@]}" "$@" >/dev/null 2>&1 || {
+        apt-get -qq update
+        "${apt[@]}" "$@" >/dev/null
+    }
+}
+
+# Prints the requirements in pyproject.toml: to build, to run, and for `test` the tests' tools.
+requirements() {
+    .venv/bin/python - "$1" <<'PY'
+import sys
+import tomllib
+
+with open("pyproject.toml", "rb") as file:
+    settings = tomllib.load(file)
+project = settings["project"]
+print(*settings["build-system"]["requires"], *project["dependencies"], sep="\n")
+if sys.argv[1] == "test":
+    print(*project["optional-dependencies"]["dev"], sep="\n")
+PY
+}
+
+main() {
+    local purpose=${1:-run} packages python
+    mapfile -t packages < <(missing "$purpose" | tr ' ' '\n')
+    [ ${#packages[@]} = 0 ] || install_packages "${packages[@]}"
+    python=$(interpreter) || die "no Python 3.11 or newer"
+    if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
+        echo "setup: making .venv with $python"
+        "$python" -m venv --clear .venv
+    fi
+    mapfile -t packages < <(requirements "$purpose")
+    echo "setup: Python packages"
+    # --use-pep517: Debian 12's pip would build old-style packages in a way it then warns of.
+    PIP_DISABLE_PIP_VERSION_CHECK=1 .venv/bin/python -m pip install -qq --use-pep517 "${packages[@]}"
+    case $purpose in
+        run) touch .venv/.ready ;;
+        test) touch .venv/.tools ;;
+    esac
+}
+
+main "$@"

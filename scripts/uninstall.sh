@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Removes what install.sh made below PREFIX (and DESTDIR), directories included, and nothing else.
+set -euo pipefail
+
+prefix=${PREFIX:-/usr/local}
+stage=${DESTDIR:-}
+base=$stage$prefix/lib/orlop
+link=$stage$prefix/bin/orlop
+
+[ -d "$base" ] || { echo "uninstall: $base: nothing is installed there" >&2; exit 1; }
+if [[ $(readlink "$link") = ../lib/orlop/* ]]; then
+    rm "$link"
+fi
+made=()
+[ ! -f "$base/.made" ] || mapfile -t made <"$base/.made"
+rm -rf "$base"
+# Innermost first. One that has other things in it by now stays.
+for ((i = ${#made[@]} - 1; i >= 0; i--)); do
+    directory=$stage${made[i]}
+    [ ! -d "$directory" ] || rmdir --ignore-fail-on-non-empty "$directory"
+done
+echo "removed $prefix/bin/orlop and $prefix/lib/orlop"
