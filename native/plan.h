@@ -102,7 +102,8 @@ enum plan_code {
 	OP_SECCOMP = 40,      /* s1 raw struct sock_filter, [0] how many, [1] SECCOMP_FILTER_FLAG_* */
 	OP_EXEC = 41,         /* s1 the name asked for, s2 argv, s3 env; [0] argc, [1] envc */
 	OP_MKDIR = 42,        /* s1 path, [0] mode */
-	PLAN_CODES = 43,
+	OP_HOME = 43,         /* HOME for OP_EXEC: that of [0] uid in the root's /etc/passwd, or / */
+	PLAN_CODES = 44,
 };
 
 enum plan_flag {

@@ -68,6 +68,7 @@ NAMES: dict[int, str] = {
     lib.OP_SECCOMP: "seccomp",
     lib.OP_EXEC: "exec",
     lib.OP_MKDIR: "mkdir",
+    lib.OP_HOME: "home",
 }
 
 

@@ -55,6 +55,7 @@ STAGES: tuple[tuple[Callable[[Context], None], bool], ...] = (
     (hooks.of_container, False),
     (mounts.hide, True),
     (mounts.enter_rootfs, False),
+    (process.home, False),
     (process.resource_limits, False),
     (process.no_new_privileges, False),
     (process.privileges, False),

@@ -21,9 +21,18 @@ class Request:
     id: the container's. rootfs: absolute host path. new_keyring: a session keyring of its own.
     cgroups: names of the hierarchies that the init joins, in order. clone_into_cgroup: the cgroup
     is joined by clone3 instead (v2). cgroup_paths: directory of the container in each hierarchy.
+    listen_fds: how many of the preserved descriptors are sockets for it (sd_listen_fds(3)).
     """
 
-    __slots__ = ("cgroup_paths", "cgroups", "clone_into_cgroup", "id", "new_keyring", "rootfs")
+    __slots__ = (
+        "cgroup_paths",
+        "cgroups",
+        "clone_into_cgroup",
+        "id",
+        "listen_fds",
+        "new_keyring",
+        "rootfs",
+    )
 
     def __init__(
         self,
@@ -34,6 +43,7 @@ class Request:
         cgroups: Sequence[str] = (),
         clone_into_cgroup: bool = False,
         cgroup_paths: dict[str, str] | None = None,
+        listen_fds: int = 0,
     ) -> None:
         self.id = container_id
         self.rootfs = rootfs
@@ -41,6 +51,7 @@ class Request:
         self.cgroups = list(cgroups)
         self.clone_into_cgroup = clone_into_cgroup
         self.cgroup_paths = cgroup_paths or {}
+        self.listen_fds = listen_fds
 
 
 class Context:

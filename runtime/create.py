@@ -10,7 +10,9 @@ import os
 
 from runtime import hooks, host, idmap, pid_file, prepare, processes, rlimits, state, stdio
 from runtime.compile import compile_container
+from runtime.container import exists
 from runtime.descriptors import Table
+from runtime.errors import AlreadyExists
 from runtime.launch import Handlers, InitDied, Launch
 from runtime.state import Directory, Record
 from spec import jsontext
@@ -32,13 +34,15 @@ class CreateOptions:
 
     console: called with the terminal's master, which it owns; None: the spec must not ask for one.
     console_required: the spec must ask for one, because somebody waits for it.
-    stdio: descriptors of the process. preserved: further ones, its 3 and on. pid_file: where
+    stdio: descriptors of the process. preserved: further ones, its 3 and on; the first listen_fds
+    of them are sockets for it (sd_listen_fds(3)). pid_file: where
     its pid is written. systemd_cgroup: the driver. on_plan: called with the plan before it runs.
     """
 
     __slots__ = (
         "console",
         "console_required",
+        "listen_fds",
         "new_keyring",
         "on_plan",
         "pid_file",
@@ -50,6 +54,7 @@ class CreateOptions:
     def __init__(self) -> None:
         self.console: Callable[[int], None] | None = None
         self.console_required = False
+        self.listen_fds = 0
         self.new_keyring = True
         self.on_plan: Callable[[Plan], None] | None = None
         self.pid_file = ""
@@ -64,6 +69,8 @@ def create(root: str, container_id: str, bundle_path: str, options: CreateOption
     Raises OrlopError; then nothing of the container is left.
     """
     state.check_id(container_id)
+    if exists(root, container_id):
+        raise AlreadyExists(container_id)
     bundle = prepare.load_bundle(bundle_path)
     _check_console(bundle.spec, options)
     facts = host.gather()
@@ -145,6 +152,7 @@ class _Creation:
         self.record.cgroup = self.cgroup.saved()  # which of it was made; written when it is ready
         request = prepare.request_for(self.record.id, self.bundle.rootfs, self.cgroup)
         request.new_keyring = self.options.new_keyring
+        request.listen_fds = self.options.listen_fds
         made = compile_container(self.spec, self.facts, request, filter_)
         if self.options.on_plan is not None:
             self.options.on_plan(made)

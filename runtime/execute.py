@@ -37,11 +37,20 @@ class ExecOptions:
     sub_cgroup: below the container's. ignore_paused: also into a frozen container.
     """
 
-    __slots__ = ("console", "ignore_paused", "pid_file", "preserved", "stdio", "sub_cgroup")
+    __slots__ = (
+        "console",
+        "ignore_paused",
+        "listen_fds",
+        "pid_file",
+        "preserved",
+        "stdio",
+        "sub_cgroup",
+    )
 
     def __init__(self) -> None:
         self.console: Callable[[int], None] | None = None
         self.ignore_paused = False
+        self.listen_fds = 0
         self.pid_file = ""
         self.preserved: Sequence[int] = ()
         self.stdio: Sequence[int] = (0, 1, 2)
@@ -79,6 +88,7 @@ def compile_exec(context: Context, joined: Sequence[str], cgroups: Sequence[str]
         context.add(Op(lib.OP_BECOME_ROOT, "of the user namespace", flags=flags))
     context.add(Op(lib.OP_SETSID, ""))
     devices.console(context, bind=False)
+    process.home(context)
     process.resource_limits(context)
     process.no_new_privileges(context)
     process.privileges(context)
@@ -106,7 +116,7 @@ def execute(root: str, container_id: str, wanted: Process, options: ExecOptions)
             container.require("exec")
         pidfd = container.pidfd()
         try:
-            return _launch(container, pidfd, root, wanted, options)
+            return _launch(container, pidfd, wanted, options)
         finally:
             os.close(pidfd)
     finally:
@@ -120,9 +130,7 @@ def container_spec(container: Container) -> Spec:
     return bundle.load(container.record.bundle).spec
 
 
-def _launch(
-    container: Container, pidfd: int, root: str, wanted: Process, options: ExecOptions
-) -> int:
+def _launch(container: Container, pidfd: int, wanted: Process, options: ExecOptions) -> int:
     assert container.record.init is not None  # noqa: S101 - for the type checker: it has a pidfd
     spec = container_spec(container)
     joined = joined_namespaces(container.record.init.pid)
@@ -136,7 +144,9 @@ def _launch(
     try:
         if cgroup is not None:
             cgroup_fd, names = _open_cgroup(cgroup, options.sub_cgroup, opened)
-        made = compile_exec(_context(spec, wanted, joined, filter_), joined, names)
+        made = compile_exec(
+            _context(spec, wanted, joined, filter_, options.listen_fds), joined, names
+        )
         launch = Launch(
             made,
             _handlers(options, wanted, filter_, container),
@@ -169,12 +179,18 @@ def _open_cgroup(cgroup: Cgroup, sub: str, opened: dict[str, int]) -> tuple[int,
     return -1, names
 
 
-def _context(spec: Spec, wanted: Process, joined: Sequence[str], filter_: Filter | None) -> Context:
+def _context(
+    spec: Spec,
+    wanted: Process,
+    joined: Sequence[str],
+    filter_: Filter | None,
+    listen_fds: int,
+) -> Context:
     """The spec with this process in place of its own, in namespaces that are all joined."""
     linux = dict(spec.get("linux", {}))
     linux["namespaces"] = [{"type": name, "path": "(the init's)"} for name in joined]
     changed = {**spec, "process": wanted, "linux": linux}
-    return Context(changed, host.gather(), Request("", ""), filter_)  # type: ignore[arg-type]
+    return Context(changed, host.gather(), Request("", "", listen_fds=listen_fds), filter_)  # type: ignore[arg-type]
 
 
 def _handlers(

@@ -21,22 +21,29 @@ def kill(root: str, container_id: str, signal: int, *, all_processes: bool = Fal
     container = Container.open(root, container_id)
     try:
         status = container.status()
-        if signal == _signal.SIGKILL and (container.record.shares_pids or all_processes):
-            cgroup = container.cgroup()
-            if cgroup is not None and container.record.shares_pids:
-                cgroup.kill()
-        if status not in ("created", "running", "paused"):
-            if all_processes and status == "stopped":
-                return
+        if status in ("created", "running", "paused"):
+            _signal_init(container, signal)
+        elif not (all_processes and status == "stopped"):
             raise refusal("kill", container_id, status)
-        _signal_init(container, signal)
-        if status == "paused" and signal == _signal.SIGKILL:
-            _thaw(container)
+        if signal == _signal.SIGKILL:
+            _end_others(container, status)
     except NotRunning:
         if not all_processes:
             raise
     finally:
         container.close()
+
+
+def _end_others(container: Container, status: str) -> None:
+    """Do what the kernel does not by itself after SIGKILL of the init."""
+    cgroup = container.cgroup()
+    if cgroup is None:
+        return
+    if container.record.shares_pids:
+        cgroup.kill()
+    elif status == "paused":
+        # A frozen process of cgroup v1 dies only once it is thawed (freezer-subsystem.rst).
+        cgroup.thaw()
 
 
 def _signal_init(container: Container, signal: int) -> None:
@@ -47,13 +54,6 @@ def _signal_init(container: Container, signal: int) -> None:
         raise NotRunning("container not running") from None
     finally:
         os.close(pidfd)
-
-
-def _thaw(container: Container) -> None:
-    """A frozen process of cgroup v1 dies only once it is thawed (freezer-subsystem.rst)."""
-    cgroup = container.cgroup()
-    if cgroup is not None:
-        cgroup.thaw()
 
 
 def end_all(container: Container) -> None:

@@ -158,9 +158,21 @@ def environment(context: Context) -> list[str]:
     last = {}
     for entry in context.process.get("env", ()):
         name, equals, _ = entry.partition("=")
-        if equals:
+        if equals and entry != "HOME=":  # an empty HOME is none, as for runc
             last[name] = entry
+    count = context.request.listen_fds
+    if count:
+        last["LISTEN_FDS"] = f"LISTEN_FDS={count}"
+        last["LISTEN_PID"] = "LISTEN_PID=1"
     return list(last.values())
+
+
+def home(context: Context) -> None:
+    """HOME where `process.env` has none: from the image's own /etc/passwd, as runc and crun do."""
+    if not any(entry.startswith("HOME=") and entry != "HOME=" for entry in environment(context)):
+        uid = context.process.get("user", {}).get("uid", 0)
+        text = f"HOME of uid {uid} in /etc/passwd"
+        context.add(Op(lib.OP_HOME, text, pointer="/process/env", numbers=[uid]))
 
 
 def lookup(context: Context) -> None:

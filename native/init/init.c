@@ -47,7 +47,7 @@ char **plan_list(const struct context *ctx, uint32_t offset, uint64_t count)
 
 	if (count > ctx->header->total) /* each string takes a byte at least */
 		return NULL;
-	memory = SYS(mmap, NULL, (count + 1) * sizeof(char *), PROT_READ | PROT_WRITE,
+	memory = SYS(mmap, NULL, (count + 2) * sizeof(char *), PROT_READ | PROT_WRITE,
 		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (memory < 0 && memory > -4096)
 		return NULL;
@@ -203,6 +203,7 @@ static int run(struct context *ctx, const struct plan_op *op)
 	case OP_SECCOMP: return op_seccomp(ctx, op);
 	case OP_EXEC: return op_exec(ctx, op);
 	case OP_MKDIR: return op_mkdir(ctx, op);
+	case OP_HOME: return op_home(ctx, op);
 	case OP_NONE:
 	case PLAN_CODES: break;
 	}

@@ -25,6 +25,7 @@ struct context {
 	int state;        /* file with the container's state, or -1 */
 	uint64_t joined;  /* CLONE_NEW* flags of namespaces joined */
 	const char *program; /* found by OP_LOOKUP */
+	char home[5 + PATH_MAX]; /* "HOME=…", found by OP_HOME */
 	int cwd_refused;  /* OP_CWD is to be tried again as the container's user */
 	const char *step; /* system call under way, for the report */
 	char detail[512]; /* what else there is to say about a failure */
@@ -38,7 +39,8 @@ int init_main(int argc, char **argv);
 const char *plan_string(const struct context *ctx, uint32_t offset);
 const void *plan_bytes(const struct context *ctx, uint32_t offset, uint64_t size);
 int plan_fd(const struct context *ctx, const struct plan_op *op);
-/* The first `count` strings of a list as a NULL-terminated vector of its own memory; NULL: no memory or no such list. */
+/* The first `count` strings of a list as a vector of its own memory, NULL-terminated, with room
+ * for one more; NULL: no memory or no such list. */
 char **plan_list(const struct context *ctx, uint32_t offset, uint64_t count);
 int copy_string(char *to, size_t size, const char *from);
 void say(struct context *ctx, const char *detail);
@@ -93,6 +95,9 @@ int copy_up(struct context *ctx, int from, int to);
 int op_device(struct context *ctx, const struct plan_op *op);
 int op_symlink(struct context *ctx, const struct plan_op *op);
 int op_console(struct context *ctx, const struct plan_op *op);
+
+/* home.c */
+int op_home(struct context *ctx, const struct plan_op *op);
 
 /* hook.c */
 int op_hook(struct context *ctx, const struct plan_op *op);

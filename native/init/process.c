@@ -147,5 +147,7 @@ int op_exec(struct context *ctx, const struct plan_op *op)
 		return -ENOMEM;
 	if (!ctx->program)
 		return -EPROTO;
+	if (*ctx->home)
+		env[op->number[1]] = ctx->home;
 	return (int)STEP(ctx, execve, ctx->program, argv, env);
 }

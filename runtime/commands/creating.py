@@ -38,6 +38,7 @@ def create_options(call: Globals, given: options.Options) -> CreateOptions:
     result = CreateOptions()
     result.new_keyring = not given.flag("no-new-keyring")
     result.pid_file = given.text("pid-file")
+    result.listen_fds = listen_fds()
     result.preserved = preserved_fds(given.number("preserve-fds") + listen_fds())
     result.systemd_cgroup = call.systemd_cgroup
     if call.log.debugging:
@@ -51,7 +52,9 @@ def bundle_path(given: options.Options) -> str:
 
 
 def listen_fds() -> int:
-    """How many sockets the caller passes on by socket activation (sd_listen_fds(3))."""
+    """How many sockets the caller passes on, to this process and no other (sd_listen_fds(3))."""
+    if os.environ.get("LISTEN_PID") != str(os.getpid()):
+        return 0
     text = os.environ.get("LISTEN_FDS", "")
     return int(text) if text.isascii() and text.isdecimal() else 0
 

@@ -50,6 +50,7 @@ def run(call: Globals, options: Options, arguments: Sequence[str]) -> int:
     container_id, *words = arguments
     given = execute.ExecOptions()
     given.pid_file = options.text("pid-file")
+    given.listen_fds = creating.listen_fds()
     given.preserved = preserved_fds(options.number("preserve-fds") + creating.listen_fds())
     wanted = exec_process.build(call.root, container_id, options, words)
     given.ignore_paused = options.flag("ignore-paused")
