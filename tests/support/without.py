@@ -61,7 +61,7 @@ def main() -> None:
     pairs = (word.split("=") for word in sys.argv[1:split])
     install({name: getattr(errno, number) for name, number in pairs})
     command = sys.argv[split + 1 :]
-    os.execv(command[0], command)
+    os.execv(command[0], command)  # noqa: S606 - that is what it is for
 
 
 if __name__ == "__main__":
