@@ -6,13 +6,14 @@ State is written before the first side effect, and every failure is undone.
 
 from __future__ import annotations
 
+import errno
 import os
 
 from runtime import hooks, host, idmap, pid_file, prepare, processes, rlimits, state, stdio
 from runtime.compile import compile_container
 from runtime.container import exists
 from runtime.descriptors import Table
-from runtime.errors import AlreadyExists
+from runtime.errors import AlreadyExists, PlanFailed
 from runtime.launch import Handlers, InitDied, Launch
 from runtime.state import Directory, Record
 from spec import jsontext
@@ -124,6 +125,9 @@ def _undo(directory: Directory, record: Record, cgroup: Cgroup) -> None:
     directory.remove()
 
 
+_NO_MEMORY = (errno.E2BIG, errno.ENOMEM)
+
+
 class _Creation:
     """One create, from the cgroup to status "created"."""
 
@@ -187,8 +191,8 @@ class _Creation:
         )
         try:
             launch.start()
-        except InitDied as error:
-            if self.cgroup.oom_kills():
+        except (InitDied, PlanFailed) as error:
+            if self._lacked_memory(error):
                 where = "/linux/resources/memory/limit"
                 text = "out of memory before the container was ready"
                 raise OrlopError(text, pointer=where, hint="raise the limit") from error
@@ -196,6 +200,13 @@ class _Creation:
         if launch.pidfd >= 0:
             os.close(launch.pidfd)
         return launch.pid
+
+    def _lacked_memory(self, error: InitDied | PlanFailed) -> bool:
+        """Whether the limit ended it: by a kill, or by refusing execve a page for its arguments."""
+        if isinstance(error, PlanFailed):
+            limited = "memory" in self.spec.get("linux", {}).get("resources", {})
+            return limited and error.step == "execveat" and error.errno in _NO_MEMORY
+        return bool(self.cgroup.oom_kills())
 
     def _handlers(self) -> Handlers:
         handlers = Handlers()

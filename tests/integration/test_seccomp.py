@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 beyond_runc = pytest.mark.skipif(
     not is_orlop(), reason="runc 1.1 loads the filter earlier, or can't without no_new_privs here"
 )
-pytestmark = [requires("root"), pytest.mark.v2]
+pytestmark = requires("root")
 
 #: Numbers of system calls that the probe itself has no use for.
 GETPPID, GETPRIORITY = {"x86_64": ("110", "140"), "aarch64": ("173", "141")}[platform.machine()]
