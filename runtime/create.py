@@ -6,13 +6,14 @@ State is written before the first side effect, and every failure is undone.
 
 from __future__ import annotations
 
+import errno
 import os
 
 from runtime import hooks, host, idmap, pid_file, prepare, processes, rlimits, state, stdio
 from runtime.compile import compile_container
 from runtime.container import exists
 from runtime.descriptors import Table
-from runtime.errors import AlreadyExists
+from runtime.errors import AlreadyExists, PlanFailed
 from runtime.launch import Handlers, InitDied, Launch
 from runtime.state import Directory, Record
 from spec import jsontext
@@ -187,8 +188,8 @@ class _Creation:
         )
         try:
             launch.start()
-        except InitDied as error:
-            if self.cgroup.oom_kills():
+        except (InitDied, PlanFailed) as error:
+            if self._lacked_memory(error):
                 where = "/linux/resources/memory/limit"
                 text = "out of memory before the container was ready"
                 raise OrlopError(text, pointer=where, hint="raise the limit") from error
@@ -196,6 +197,19 @@ class _Creation:
         if launch.pidfd >= 0:
             os.close(launch.pidfd)
         return launch.pid
+
+    def _lacked_memory(self, error: InitDied | PlanFailed) -> bool:
+        """Whether the init ended because the memory limit is too low for it.
+
+        On cgroup v2 execve(2) itself may not have enough, and says E2BIG: the OOM killer spares
+        who is in the middle of a vfork(2), so that nothing is counted.
+        """
+        if isinstance(error, InitDied):
+            return self.cgroup.oom_kills() > 0
+        resources = self.spec.get("linux", {}).get("resources", {})
+        limited = resources.get("memory", {}).get("limit", 0) > 0
+        limited = limited or "memory.max" in resources.get("unified", {})
+        return limited and error.step == "execveat" and error.errno in (errno.E2BIG, errno.ENOMEM)
 
     def _handlers(self) -> Handlers:
         handlers = Handlers()
