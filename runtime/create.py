@@ -125,9 +125,6 @@ def _undo(directory: Directory, record: Record, cgroup: Cgroup) -> None:
     directory.remove()
 
 
-_NO_MEMORY = (errno.E2BIG, errno.ENOMEM)
-
-
 class _Creation:
     """One create, from the cgroup to status "created"."""
 
@@ -202,11 +199,17 @@ class _Creation:
         return launch.pid
 
     def _lacked_memory(self, error: InitDied | PlanFailed) -> bool:
-        """Whether the limit ended it: by a kill, or by refusing execve a page for its arguments."""
-        if isinstance(error, PlanFailed):
-            limited = "memory" in self.spec.get("linux", {}).get("resources", {})
-            return limited and error.step == "execveat" and error.errno in _NO_MEMORY
-        return bool(self.cgroup.oom_kills())
+        """Whether the init ended because the memory limit is too low for it.
+
+        On cgroup v2 execve(2) itself may not have enough, and says E2BIG: the OOM killer spares
+        who is in the middle of a vfork(2), so that nothing is counted.
+        """
+        if isinstance(error, InitDied):
+            return self.cgroup.oom_kills() > 0
+        resources = self.spec.get("linux", {}).get("resources", {})
+        limited = resources.get("memory", {}).get("limit", 0) > 0
+        limited = limited or "memory.max" in resources.get("unified", {})
+        return limited and error.step == "execveat" and error.errno in (errno.E2BIG, errno.ENOMEM)
 
     def _handlers(self) -> Handlers:
         handlers = Handlers()
