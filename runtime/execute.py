@@ -14,6 +14,7 @@ from native.plan import Op
 from runtime import devices, host, pid_file, process, rlimits, state, stdio
 from runtime.container import Container
 from runtime.context import Context, Request
+from runtime.descriptors import open_tasks
 from runtime.errors import UsageError
 from runtime.launch import Handlers, Launch
 from runtime.namespaces import FILES, FLAGS
@@ -74,6 +75,8 @@ def compile_exec(context: Context, joined: Sequence[str], cgroups: Sequence[str]
     """The plan of an exec: a container's without what makes the container."""
     process.oom_score(context)
     context.add(Op(lib.OP_NON_DUMPABLE, ""))
+    for directory in context.request.resctrl:
+        context.add(Op(lib.OP_CGROUP, f"join {directory}", directory, fd=f"resctrl/{directory}"))
     for name in cgroups:
         context.add(Op(lib.OP_CGROUP, f"join {name}", fd=f"cgroup/{name}"))
     if joined:
@@ -141,12 +144,16 @@ def _launch(container: Container, pidfd: int, wanted: Process, options: ExecOpti
     opened: dict[str, int] = {"init": pidfd}
     cgroup_fd = -1
     names: list[str] = []
+    resctrl = container.resctrl()
+    groups = resctrl.joined() if resctrl is not None else []
     try:
+        for directory in groups:
+            opened[f"resctrl/{directory}"] = open_tasks(directory)
         if cgroup is not None:
             cgroup_fd, names = _open_cgroup(cgroup, options.sub_cgroup, opened)
-        made = compile_exec(
-            _context(spec, wanted, joined, filter_, options.listen_fds), joined, names
-        )
+        context = _context(spec, wanted, joined, filter_, options.listen_fds)
+        context.request.resctrl = groups
+        made = compile_exec(context, joined, names)
         launch = Launch(
             made,
             _handlers(options, wanted, filter_, container),

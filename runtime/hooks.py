@@ -14,7 +14,7 @@ import time
 from native import plan
 from native.memory_file import memory_file
 from native.plan import Op
-from runtime import state
+from runtime import process, state
 from spec import jsontext
 from spec.errors import OrlopError
 
@@ -61,11 +61,16 @@ def at_start(context: Context) -> None:
 
 def _operations(context: Context, kind: str, hooks: Sequence[Hook]) -> None:
     for index, hook in enumerate(hooks):
-        args, env = hook.get("args") or [hook["path"]], hook.get("env", [])
+        args = hook.get("args") or [hook["path"]]
+        env, inherits = hook.get("env"), 0
+        if env is None:
+            # As runc: the process's own at start, none before there is one.
+            inherits = int(kind == "startContainer")
+            env = process.environment(context) if inherits else []
         timeout = hook.get("timeout", 0)
         text = f"{kind} {hook['path']}" + (f" (at most {timeout} s)" if timeout else "")
         pointer = f"/hooks/{kind}/{index}"
-        numbers = [len(args), len(env), timeout]
+        numbers = [len(args), len(env), timeout, inherits]
         context.add(
             Op(lib.OP_HOOK, text, hook["path"], args, env, pointer=pointer, numbers=numbers)
         )
@@ -116,10 +121,6 @@ def _run_one(hook: Hook, state: str) -> None:
     stdin = state_file(state)
     reader, writer = os.pipe2(os.O_CLOEXEC)
     try:
-        env = {}
-        for entry in hook.get("env", []):
-            name, _, value = entry.partition("=")
-            env[name] = value
         actions = [
             (os.POSIX_SPAWN_DUP2, stdin, 0),
             (os.POSIX_SPAWN_DUP2, writer, 1),
@@ -128,7 +129,12 @@ def _run_one(hook: Hook, state: str) -> None:
         args = hook.get("args") or [hook["path"]]
         # Python ignores SIGPIPE and SIGXFSZ; the hook starts with neither.
         pid = os.posix_spawn(
-            hook["path"], args, env, file_actions=actions, setsigdef=[13, 25], setsigmask=[]
+            hook["path"],
+            args,
+            _environment(hook),
+            file_actions=actions,
+            setsigdef=[13, 25],
+            setsigmask=[],
         )
         os.close(writer)
         writer = -1
@@ -138,6 +144,18 @@ def _run_one(hook: Hook, state: str) -> None:
         os.close(reader)
         if writer >= 0:
             os.close(writer)
+
+
+def _environment(hook: Hook) -> dict[str, str]:
+    """`env`; where there is none, the runtime's own, which hooks written for runc and crun expect.
+
+    The standard has no word on it. An empty list is an empty environment.
+    """
+    entries = hook.get("env")
+    if entries is None:
+        return dict(os.environ)
+    split = [entry.partition("=") for entry in entries]
+    return {name: value for name, _, value in split}
 
 
 def _watch(pid: int, output: int, timeout: int) -> None:

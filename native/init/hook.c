@@ -157,5 +157,7 @@ int op_hook(struct context *ctx, const struct plan_op *op)
 
 	if (!argv || !env)
 		return -ENOMEM;
+	if (op->number[3] && *ctx->home)
+		env[op->number[1]] = ctx->home; /* plan_list has room for one more */
 	return run_hook(ctx, op, argv, env);
 }

@@ -44,9 +44,7 @@ class Refusal:
         """Run `argv`, which must fail; returns the message without the program's name."""
         self.log.unlink(missing_ok=True)
         before = self.watch.found(), files(self.bundle.path)
-        result = self.cli(
-            "--log", self.log, "--log-format", "json", *argv, check=False, **keywords
-        )
+        result = self.cli("--log", self.log, "--log-format", "json", *argv, check=False, **keywords)
         assert (result.returncode, result.stdout) == (status, ""), result
         lines = result.stderr.splitlines()
         assert len(lines) == 1, result.stderr
