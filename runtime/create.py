@@ -254,8 +254,9 @@ class _Creation:
 
     def _run_hooks(self, pid: int) -> None:
         text = self._state_text(pid)
-        hooks.run("prestart", self.record.hooks.get("prestart", []), text)
-        hooks.run("createRuntime", self.record.hooks.get("createRuntime", []), text)
+        asked, bundle = self.record.hooks, self.record.bundle
+        hooks.run("prestart", asked.get("prestart", []), text, bundle)
+        hooks.run("createRuntime", asked.get("createRuntime", []), text, bundle)
 
     def _send_notify(self, pid: int, fd: int) -> None:
         from runtime import seccomp_agent

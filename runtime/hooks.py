@@ -81,14 +81,14 @@ def state_file(text: str) -> int:
     return memory_file("orlop-state", text.encode("utf-8", "surrogateescape"))
 
 
-def run(kind: str, hooks: Sequence[Hook], state: str) -> None:
-    """Run these hooks one after the other in the runtime's namespaces.
+def run(kind: str, hooks: Sequence[Hook], state: str, bundle: str) -> None:
+    """Run these hooks one after the other in the runtime's namespaces, in the bundle's directory.
 
     Raises OrlopError at the first that can't be run, fails or takes longer than its timeout.
     """
     for index, hook in enumerate(hooks):
         try:
-            _run_one(hook, state)
+            _run_one(hook, state, bundle)
         except OSError as error:
             text = f"{kind} hook {hook['path']}: {error.strerror}"
             raise OrlopError(text, pointer=f"/hooks/{kind}/{index}") from error
@@ -106,7 +106,7 @@ def run_poststop(record: Record) -> list[str]:
     text = jsontext.dumps(state.oci_state(record, "stopped"))
     for index, hook in enumerate(poststop):
         try:
-            run("poststop", [hook], text)
+            run("poststop", [hook], text, record.bundle)
         except OrlopError as error:
             pointer = f"/hooks/poststop/{index}"
             warnings.append(f"{pointer}: {error.message}")
@@ -117,7 +117,7 @@ class _HookError(Exception):
     pass
 
 
-def _run_one(hook: Hook, state: str) -> None:
+def _run_one(hook: Hook, state: str, bundle: str) -> None:
     stdin = state_file(state)
     reader, writer = os.pipe2(os.O_CLOEXEC)
     try:
@@ -126,16 +126,7 @@ def _run_one(hook: Hook, state: str) -> None:
             (os.POSIX_SPAWN_DUP2, writer, 1),
             (os.POSIX_SPAWN_DUP2, writer, 2),
         ]
-        args = hook.get("args") or [hook["path"]]
-        # Python ignores SIGPIPE and SIGXFSZ; the hook starts with neither.
-        pid = os.posix_spawn(
-            hook["path"],
-            args,
-            _environment(hook),
-            file_actions=actions,
-            setsigdef=[13, 25],
-            setsigmask=[],
-        )
+        pid = _spawn(hook, actions, bundle)
         os.close(writer)
         writer = -1
         _watch(pid, reader, hook.get("timeout", 0))
@@ -146,6 +137,32 @@ def _run_one(hook: Hook, state: str) -> None:
             os.close(writer)
 
 
+def _spawn(hook: Hook, actions: list[tuple[int, int, int]], bundle: str) -> int:
+    """Start it in the bundle's directory, as runc and crun do; elsewhere where that is gone.
+
+    posix_spawn(3) can't change the directory in Python: the caller's is changed for the moment.
+    """
+    args = hook.get("args") or [hook["path"]]
+    here = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        try:
+            os.chdir(bundle)
+        except OSError:
+            pass
+        # Python ignores SIGPIPE and SIGXFSZ; the hook starts with neither.
+        return os.posix_spawn(
+            hook["path"],
+            args,
+            _environment(hook),
+            file_actions=actions,
+            setsigdef=[13, 25],
+            setsigmask=[],
+        )
+    finally:
+        os.fchdir(here)
+        os.close(here)
+
+
 def _environment(hook: Hook) -> dict[str, str]:
     """`env`; where there is none, the runtime's own, which hooks written for runc and crun expect.
 
@@ -153,7 +170,11 @@ def _environment(hook: Hook) -> dict[str, str]:
     """
     entries = hook.get("env")
     if entries is None:
-        return dict(os.environ)
+        env = dict(os.environ)
+        with open("/proc/self/environ", "rb") as given:
+            if not any(entry.startswith(b"LC_CTYPE=") for entry in given.read().split(b"\0")):
+                env.pop("LC_CTYPE", None)  # Python's own addition (PEP 538)
+        return env
     split = [entry.partition("=") for entry in entries]
     return {name: value for name, _, value in split}
 
