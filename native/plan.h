@@ -96,7 +96,7 @@ enum plan_code {
 	OP_USER = 33,         /* [0] uid, [1] gid; permitted capabilities are kept */
 	OP_CAPABILITIES = 34, /* [0] effective, [1] permitted, [2] inheritable, [3] ambient */
 	OP_UMASK = 35,        /* [0] */
-	OP_CWD = 36,          /* s1 absolute path; FLAG_SECOND_TRY */
+	OP_CWD = 36,          /* s1 absolute path; FLAG_TRY, FLAG_SECOND_TRY */
 	OP_LOOKUP = 37,       /* s1 the name asked for, s2 candidates, [0] how many */
 	OP_READY = 38,        /* the container is created; the channel ends */
 	OP_WAIT_START = 39,   /* fd: listening socket */
@@ -108,7 +108,7 @@ enum plan_code {
 };
 
 enum plan_flag {
-	FLAG_TRY = 1,           /* OP_SETNS: go on after EPERM, a later operation tries again */
+	FLAG_TRY = 1,           /* OP_SETNS, OP_CWD: go on after a refusal, a later operation tries again */
 	FLAG_RETRY = 2,         /* OP_SETNS: only where FLAG_TRY did not succeed */
 	FLAG_RECURSIVE = 4,     /* OP_BIND, OP_ATTR, OP_ROOTFS: the whole tree */
 	FLAG_ORDINARY = 8,      /* OP_MOUNT: no symbolic link on the way (CVE-2019-19921) */

@@ -63,7 +63,7 @@ class Container:
 
     def resctrl(self) -> Group | None:
         """Its resctrl group, None where it has none."""
-        if self.record.resctrl is None:
+        if not self.record.resctrl:
             return None
         from runtime.intelrdt import Group
 

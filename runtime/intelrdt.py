@@ -83,11 +83,12 @@ class Group:
 
     @classmethod
     def load(cls, saved: Mapping[str, object]) -> Group:
-        """From `saved`'s form."""
-        root, directory, monitoring = (
-            str(saved[key]) for key in ("root", "directory", "monitoring")
-        )
-        return cls(root, directory, monitoring, owned=bool(saved["owned"]))
+        """From `saved`'s form. Raises OrlopError where it is not of this version."""
+        try:
+            names = [str(saved[key]) for key in ("root", "directory", "monitoring")]
+            return cls(*names, owned=bool(saved["owned"]))
+        except KeyError as error:
+            raise OrlopError(f"the saved resctrl group has no {error}") from error
 
     def saved(self) -> dict[str, object]:
         """As it is kept in the state."""

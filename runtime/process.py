@@ -74,7 +74,8 @@ def privileges(context: Context) -> None:
         Op(lib.OP_BOUNDING, text, pointer="/process/capabilities/bounding", numbers=numbers)
     )
     cwd = process["cwd"]
-    context.add(Op(lib.OP_CWD, cwd, cwd, pointer="/process/cwd"))
+    flags = lib.FLAG_TRY if uid else 0
+    context.add(Op(lib.OP_CWD, cwd, cwd, pointer="/process/cwd", flags=flags))
     _groups(context)
     numbers = [uid, gid]
     context.add(Op(lib.OP_USER, f"uid {uid} gid {gid}", pointer=where, numbers=numbers))

@@ -27,10 +27,20 @@ lib = plan.lib
 def operations(context: Context) -> None:
     """After the hooks, as in runc: they may make the interface that net.ipv4.conf.NAME names."""
     for key, value in context.linux.get("sysctl", {}).items():
-        # Interfaces may have dots in their names: sysctl(8) writes such keys with slashes.
-        path = key if "/" in key else key.replace(".", "/")
+        path = sysctl_path(key)
         where = f"/linux/sysctl/{pointer_step(key)}"
         context.add(Op(lib.OP_SYSCTL, f"{key} = {value}", path, value, pointer=where))
+
+
+def sysctl_path(key: str) -> str:
+    """The path below /proc/sys. The first separator decides which is which (sysctl.d(5)).
+
+    So an interface with a dot in its name is `net.ipv4.conf.eth0/1.x` or `net/ipv4/conf/eth0.1/x`.
+    """
+    dot, slash = key.find("."), key.find("/")
+    if slash < 0 or 0 <= dot < slash:
+        return key.translate({ord("."): "/", ord("/"): "."})
+    return key
 
 
 def check_joined(spec: Spec) -> None:

@@ -48,12 +48,11 @@ int send_message(int socket, const struct plan_message *message, int fd)
 	struct message_header header = { .vector = &vector, .vectors = 1 };
 	long r;
 
-	if (fd >= 0) {
-		header.control = &control;
-		header.control_length = sizeof(control);
-	}
-	do
-		r = SYS(sendmsg, socket, &header, NO_SIGNAL);
+	header.control = &control;
+	header.control_length = sizeof(control);
+	do /* behind the container's filter, write(2) is what nearly every profile allows */
+		r = fd >= 0 ? SYS(sendmsg, socket, &header, NO_SIGNAL) :
+			      SYS(write, socket, message, sizeof(*message));
 	while (r == -EINTR);
 	return r < 0 ? (int)r : 0;
 }

@@ -25,6 +25,7 @@ struct context {
 	int state;        /* file with the container's state, or -1 */
 	uint64_t joined;  /* CLONE_NEW* flags of namespaces joined */
 	const char *program; /* found by OP_LOOKUP */
+	char **argv, **env;      /* for OP_EXEC, made by OP_LOOKUP */
 	char home[5 + PATH_MAX]; /* "HOME=…", found by OP_HOME */
 	int cwd_refused;  /* OP_CWD is to be tried again as the container's user */
 	const char *step; /* system call under way, for the report */

@@ -188,7 +188,7 @@ int op_cwd(struct context *ctx, const struct plan_op *op)
 	if ((op->flags & FLAG_SECOND_TRY) && !ctx->cwd_refused)
 		return 0;
 	r = (int)STEP(ctx, chdir, path);
-	if (r == -EACCES && !(op->flags & FLAG_SECOND_TRY)) {
+	if (r == -EACCES && (op->flags & FLAG_TRY)) {
 		ctx->cwd_refused = 1; /* NFS with root squashed: the container's user may get in */
 		return 0;
 	}

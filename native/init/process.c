@@ -116,6 +116,27 @@ static int is_executable(struct context *ctx, const char *path)
 	return r;
 }
 
+/*
+ * What execve takes, made before the filter is loaded: behind it there is
+ * execve, and nothing that a profile would have to allow for our sake.
+ */
+static int prepare_exec(struct context *ctx, const struct plan_op *op)
+{
+	const struct plan_op *end = ctx->ops + ctx->header->op_count;
+
+	while (op < end && op->code != OP_EXEC)
+		op++;
+	if (op == end)
+		return -EPROTO;
+	ctx->argv = plan_list(ctx, op->string[2], op->number[0]);
+	ctx->env = plan_list(ctx, op->string[3], op->number[1]);
+	if (!ctx->argv || !ctx->env)
+		return -ENOMEM;
+	if (*ctx->home)
+		ctx->env[op->number[1]] = ctx->home;
+	return 0;
+}
+
 /* In create already, as the container's user, so that a wrong name fails early. */
 int op_lookup(struct context *ctx, const struct plan_op *op)
 {
@@ -128,7 +149,7 @@ int op_lookup(struct context *ctx, const struct plan_op *op)
 		r = is_executable(ctx, *candidates);
 		if (!r) {
 			ctx->program = *candidates;
-			return 0;
+			return prepare_exec(ctx, op);
 		}
 		if (r != -ENOENT && r != -ENOTDIR)
 			worst = r;
@@ -140,14 +161,8 @@ int op_lookup(struct context *ctx, const struct plan_op *op)
 
 int op_exec(struct context *ctx, const struct plan_op *op)
 {
-	char **argv = plan_list(ctx, op->string[2], op->number[0]);
-	char **env = plan_list(ctx, op->string[3], op->number[1]);
-
-	if (!argv || !env)
-		return -ENOMEM;
-	if (!ctx->program)
+	(void)op;
+	if (!ctx->program || !ctx->argv || !ctx->env)
 		return -EPROTO;
-	if (*ctx->home)
-		env[op->number[1]] = ctx->home;
-	return (int)STEP(ctx, execve, ctx->program, argv, env);
+	return (int)STEP(ctx, execve, ctx->program, ctx->argv, ctx->env);
 }

@@ -109,20 +109,20 @@ class Cgroupfs(Cgroup):
 
     def create(self, resources: LinuxResources, *, pointer: str = RESOURCES) -> None:
         """See Cgroup."""
-        settings = self._compile(resources, pointer, fresh=True)
         made: list[str] = []
         try:
+            settings = self._compile(resources, pointer, fresh=True)
             self._make(made)
             self._refuse_frozen()
             self._configure(resources, settings, pointer)
-        except BaseException:
+        except BaseException as error:
             tree.undo(made)
-            self._forget()
+            self.directories = []
+            self.mode = "none"
+            if isinstance(error, OSError):
+                text = f"set up cgroup: {error.filename}: {error.strerror}"
+                raise OrlopError(text, pointer=POINTER) from error
             raise
-
-    def _forget(self) -> None:
-        self.directories = []
-        self.mode = "none"
 
     def _make(self, made: list[str]) -> None:
         """Make the directories; where a rootless caller may not, do without."""
@@ -151,6 +151,10 @@ class Cgroupfs(Cgroup):
     def _configure(self, resources: LinuxResources, settings: list[Setting], pointer: str) -> None:
         """Bring a cgroup just made, or taken over, to where processes can join it."""
         raise NotImplementedError
+
+    def _settle(self) -> None:
+        if self.unified is not None:
+            unified.settle(self.unified.path)
 
     def _missing(self, controller: str) -> LookupError:
         if controller in self._denied or (self.mode == "none" and self._rootless):

@@ -77,7 +77,7 @@ class CgroupfsV1(Cgroupfs):
             needed = {s.controller: s.pointer for s in settings if not self._on_v1(s.controller)}
             if needed and needed.keys() & self._on_v2():
                 unified.enable(self.unified, needed, others=False)
-        write_all(settings, self._locate)
+        write_all(settings, self._locate, self._settle)
 
     def apply(self, resources: LinuxResources, *, pointer: str = RESOURCES) -> None:
         """See Cgroup."""

@@ -35,14 +35,14 @@ class CgroupfsV2(Cgroupfs):
         if self.unified is not None:
             unified.require_domain(self.unified.path)
             unified.enable(self.unified, _needed(settings), others=True)
-        write_all(settings, self._locate)
+        write_all(settings, self._locate, self._settle)
 
     def apply(self, resources: LinuxResources, *, pointer: str = RESOURCES) -> None:
         """See Cgroup."""
         settings = self._compile(resources, pointer, fresh=False)
         if self.unified is not None:
             unified.enable(self.unified, _needed(settings), others=False)
-        write_all(settings, self._locate)
+        write_all(settings, self._locate, self._settle)
 
     def _locate(self, controller: str) -> str:
         if self.unified is None:

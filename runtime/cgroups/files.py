@@ -25,6 +25,9 @@ def read(path: str) -> str:
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
         return read_fd(fd)
+    except OSError as error:
+        error.filename = path
+        raise
     finally:
         os.close(fd)
 
@@ -55,6 +58,9 @@ def write(path: str, *texts: str) -> None:
     try:
         for text in texts:
             os.write(fd, text.encode())
+    except OSError as error:
+        error.filename = path
+        raise
     finally:
         os.close(fd)
 

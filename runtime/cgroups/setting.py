@@ -54,16 +54,21 @@ class Setting:
         return f"<{self.file} = {self.value} ({self.pointer})>"
 
 
-def write_all(settings: Iterable[Setting], locate: Callable[[str], str]) -> None:
+def write_all(
+    settings: Iterable[Setting],
+    locate: Callable[[str], str],
+    settle: Callable[[], None] | None = None,
+) -> None:
     """Write settings to the directories that `locate` finds for their controllers.
 
-    locate: raises LookupError with the reason when there is none. Raises OrlopError at the first
-    setting that fails.
+    locate: raises LookupError with the reason when there is none. settle: waits until files of
+    controllers that another process is enabling are there; called when one is missing. Raises
+    OrlopError at the first setting that fails.
     """
     refused: list[tuple[Setting, OSError]] = []
     for setting in settings:
         try:
-            _write(setting, locate)
+            _write(setting, locate, settle)
         except OSError as error:
             if not setting.coupled or error.errno != errno.EINVAL:
                 raise _explained(setting, locate(setting.controller), error) from error
@@ -83,13 +88,15 @@ def _retry(
     again = []
     for setting, _ in refused:
         try:
-            _write(setting, locate)
+            _write(setting, locate, None)
         except OSError as error:
             again.append((setting, error))
     return again
 
 
-def _write(setting: Setting, locate: Callable[[str], str]) -> None:
+def _write(
+    setting: Setting, locate: Callable[[str], str], settle: Callable[[], None] | None
+) -> None:
     try:
         directory = locate(setting.controller)
     except LookupError as error:
@@ -97,13 +104,23 @@ def _write(setting: Setting, locate: Callable[[str], str]) -> None:
             return
         raise OrlopError(str(error.args[0]), pointer=setting.pointer) from error
     try:
-        files.write(f"{directory}/{setting.file}", setting.value)
+        _write_either(setting, directory)
     except FileNotFoundError:
-        if setting.instead:
-            file, value = setting.instead
-            files.write(f"{directory}/{file}", value)
+        if settle is not None:
+            settle()
+            _write(setting, locate, None)
         elif not setting.dispensable:
             raise
+
+
+def _write_either(setting: Setting, directory: str) -> None:
+    try:
+        files.write(f"{directory}/{setting.file}", setting.value)
+    except FileNotFoundError:
+        if setting.instead is None:
+            raise
+        file, value = setting.instead
+        files.write(f"{directory}/{file}", value)
 
 
 def _explained(setting: Setting, directory: str, error: OSError) -> OrlopError:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import errno
 import os
 
-from runtime.cgroups import files
+from runtime.cgroups import files, tree
 from spec.errors import OrlopError
 
 TYPE_CHECKING = False
@@ -15,13 +15,16 @@ if TYPE_CHECKING:
 
     from runtime.cgroups.paths import Directory
 
+THREADED = frozenset({"cpu", "cpuset", "perf_event", "pids"})
+"""The controllers that threaded cgroups can have (cgroup-v2.rst, "Threads")."""
+
 CORE = ("cgroup",)
 """What `unified` may name beside controllers: the files that every cgroup has."""
 
 
 def available(directory: str) -> frozenset[str]:
-    """Return the controllers that a cgroup has. Raises OSError."""
-    return frozenset(files.read(f"{directory}/cgroup.controllers").split())
+    """Return the controllers that a cgroup has; none when it is gone. Raises OSError."""
+    return frozenset((files.read_if_there(f"{directory}/cgroup.controllers") or "").split())
 
 
 def enable(directory: Directory, needed: Mapping[str, str], *, others: bool) -> None:
@@ -41,11 +44,24 @@ def enable(directory: Directory, needed: Mapping[str, str], *, others: bool) -> 
         return
     refusals: dict[str, tuple[str, OSError]] = {}
     for ancestor in _ancestors(directory):
-        _enable_children(ancestor, sorted(wanted), refusals)
+        _enable_children(ancestor, wanted, refusals)
     there = available(directory.path)
     for controller, pointer in needed.items():
         if controller not in there:
             raise _refused(controller, refusals.get(controller), pointer)
+
+
+def settle(directory: str) -> None:
+    """Wait until the files of all the controllers in cgroup.controllers are there.
+
+    While another process enables controllers above, that file names them before their own files
+    appear. Who does so holds the kernel's cgroup lock, as does this write, which changes nothing.
+    Raises OSError.
+    """
+    path = f"{directory}/cgroup.max.depth"
+    depth = files.read_if_there(path)
+    if depth is not None:
+        files.write(path, depth.strip())
 
 
 def unavailable(controller: str) -> str:
@@ -64,18 +80,36 @@ def _ancestors(directory: Directory) -> list[str]:
 
 
 def _enable_children(
-    ancestor: str, controllers: list[str], refusals: dict[str, tuple[str, OSError]]
+    ancestor: str, wanted: frozenset[str], refusals: dict[str, tuple[str, OSError]]
 ) -> None:
     path = f"{ancestor}/cgroup.subtree_control"
     try:
-        files.write(path, " ".join(f"+{controller}" for controller in controllers))
-    except OSError:
-        # All or nothing; so one by one.
-        for controller in controllers:
-            try:
-                files.write(path, f"+{controller}")
-            except OSError as error:
-                refusals.setdefault(controller, (ancestor, error))
+        if wanted <= THREADED:
+            _require_no_processes(ancestor)
+        files.write(path, " ".join(f"+{controller}" for controller in sorted(wanted)))
+        return
+    except OSError as error:
+        if error.errno == errno.EBUSY:
+            refusals.update((each, (ancestor, error)) for each in wanted - refusals.keys())
+            return
+    # All or nothing: one of them isn't available there, or not permitted. So one by one.
+    for controller in sorted(wanted, key=lambda name: (name in THREADED, name)):
+        try:
+            if controller in THREADED:
+                _require_no_processes(ancestor)
+            files.write(path, f"+{controller}")
+        except OSError as error:
+            refusals.setdefault(controller, (ancestor, error))
+
+
+def _require_no_processes(directory: str) -> None:
+    """Raise OSError EBUSY when a cgroup, not the root, has processes.
+
+    The kernel takes threaded controllers there, and makes it the root of a threaded subtree whose
+    cgroups can have threads only, no processes: nobody asked for that.
+    """
+    if os.path.exists(f"{directory}/cgroup.type") and tree.process_ids(directory, recursive=False):
+        raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), directory)
 
 
 def _refused(controller: str, refusal: tuple[str, OSError] | None, pointer: str) -> OrlopError:
