@@ -176,6 +176,7 @@ class _Creation:
         """Make it all; the caller undoes what this leaves on failure."""
         self.filter = filter_
         self.cgroup.create(self.spec.get("linux", {}).get("resources", {}))
+        self._delegate()
         self.record.cgroup = self.cgroup.saved()  # which of it was made; written when it is ready
         if self.resctrl is not None:
             self.resctrl.create(self.spec["linux"]["intelRdt"])
@@ -197,6 +198,12 @@ class _Creation:
             table.close()
             if cgroup_fd >= 0:
                 os.close(cgroup_fd)
+
+    def _delegate(self) -> None:
+        if self.cgroup.mode == "v2":
+            from runtime.cgroups import delegation
+
+            delegation.give(self.cgroup, self.spec, self.facts)
 
     def _launch(self, made: Plan, opened: dict[str, int], cgroup_fd: int) -> int:
         launch = Launch(

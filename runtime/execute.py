@@ -15,7 +15,8 @@ from runtime import devices, host, pid_file, process, rlimits, state, stdio
 from runtime.container import Container
 from runtime.context import Context, Request
 from runtime.descriptors import open_tasks
-from runtime.errors import UsageError
+from runtime.errors import PlanFailed, UsageError
+from runtime.exec_cgroup import Place
 from runtime.launch import Handlers, Launch
 from runtime.namespaces import FILES, FLAGS
 from runtime.prepare import seccomp_filter
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from native.plan import Plan
-    from runtime.cgroups.cgroup import Cgroup
+    from runtime.cgroups.cgroup import Sub
     from runtime.seccomp import Filter
     from spec.types import Process, Spec
 
@@ -35,7 +36,8 @@ lib = plan.lib
 class ExecOptions:
     """What an exec may be told beside the process, as CreateOptions.
 
-    sub_cgroup: below the container's. ignore_paused: also into a frozen container.
+    sub_cgroup: below the container's (runtime.cgroups.cgroup). ignore_paused: also into a frozen
+    container.
     """
 
     __slots__ = (
@@ -55,7 +57,7 @@ class ExecOptions:
         self.pid_file = ""
         self.preserved: Sequence[int] = ()
         self.stdio: Sequence[int] = (0, 1, 2)
-        self.sub_cgroup = ""
+        self.sub_cgroup: Sub = ""
 
 
 def joined_namespaces(pid: int) -> list[str]:
@@ -134,56 +136,62 @@ def container_spec(container: Container) -> Spec:
 
 
 def _launch(container: Container, pidfd: int, wanted: Process, options: ExecOptions) -> int:
-    assert container.record.init is not None  # noqa: S101 - for the type checker: it has a pidfd
+    init = container.record.init
+    assert init is not None  # noqa: S101 - for the type checker: it has a pidfd
     spec = container_spec(container)
-    joined = joined_namespaces(container.record.init.pid)
+    joined = joined_namespaces(init.pid)
     if "user" in joined and not wanted.get("terminal"):
         stdio.give(options.stdio, wanted, spec.get("linux", {}))
     filter_ = seccomp_filter(spec)
-    cgroup = container.cgroup()
-    opened: dict[str, int] = {"init": pidfd}
-    cgroup_fd = -1
-    names: list[str] = []
-    resctrl = container.resctrl()
-    groups = resctrl.joined() if resctrl is not None else []
+    place = Place(container.cgroup(), options.sub_cgroup, init.pid)
+    groups: dict[str, int] = {}
     try:
-        for directory in groups:
-            opened[f"resctrl/{directory}"] = open_tasks(directory)
-        if cgroup is not None:
-            cgroup_fd, names = _open_cgroup(cgroup, options.sub_cgroup, opened)
         context = _context(spec, wanted, joined, filter_, options.listen_fds)
-        context.request.resctrl = groups
-        made = compile_exec(context, joined, names)
+        context.request.resctrl = _open_resctrl(container, groups)
+        made = compile_exec(context, joined, list(place.join_fds))
+        handlers = _handlers(options, wanted, filter_, container)
+        opened = {"init": pidfd, **{f"cgroup/{n}": fd for n, fd in place.join_fds.items()}}
+        launch = _start(made, handlers, {**opened, **groups}, place, options)
+    finally:
+        place.close()
+        for fd in groups.values():
+            os.close(fd)
+    os.close(launch.pidfd)
+    if options.pid_file:
+        pid_file.write(options.pid_file, launch.pid)
+    return launch.pid
+
+
+def _open_resctrl(container: Container, opened: dict[str, int]) -> list[str]:
+    """The directories of the container's resctrl group; their `tasks` are opened by name."""
+    group = container.resctrl()
+    directories = group.joined() if group is not None else []
+    for directory in directories:
+        opened[f"resctrl/{directory}"] = open_tasks(directory)
+    return directories
+
+
+def _start(
+    made: Plan, handlers: Handlers, opened: dict[str, int], place: Place, options: ExecOptions
+) -> Launch:
+    """Start the process in its place, or where the container's init is."""
+    while True:
         launch = Launch(
             made,
-            _handlers(options, wanted, filter_, container),
+            handlers,
             opened,
             stdio=options.stdio,
             preserved=options.preserved,
-            cgroup=cgroup_fd,
+            cgroup=place.clone_fd,
             spawn_flags=syscalls.SPAWN_NO_VFORK if options.ignore_paused else 0,
         )
-        launch.start()
-        os.close(launch.pidfd)
-        if options.pid_file:
-            pid_file.write(options.pid_file, launch.pid)
-        return launch.pid
-    finally:
-        for name, fd in opened.items():
-            if name != "init":
-                os.close(fd)
-        if cgroup_fd >= 0:
-            os.close(cgroup_fd)
-
-
-def _open_cgroup(cgroup: Cgroup, sub: str, opened: dict[str, int]) -> tuple[int, list[str]]:
-    fd = cgroup.clone_fd(sub)
-    if fd is not None:
-        return fd, []
-    names = cgroup.hierarchies()
-    for name, join_fd in zip(names, cgroup.join_fds(sub), strict=True):
-        opened[f"cgroup/{name}"] = join_fd
-    return -1, names
+        try:
+            launch.start()
+        except PlanFailed as error:
+            if place.followed or not place.follow_init(error):
+                raise
+        else:
+            return launch
 
 
 def _context(

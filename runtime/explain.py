@@ -120,14 +120,21 @@ def spawn_failure(error: OSError, clone_flags: int) -> PlanFailed:
     """clone3 or execveat of the init failed."""
     step = (error.strerror or "").partition(":")[0]
     number = error.errno or 0
-    advice = ""
+    advice = pointer = ""
     if step in ("clone3", "clone"):
+        pointer = "/linux/namespaces"
         if number in (errno.EPERM, errno.ENOSPC) and clone_flags & 0x10000000:  # CLONE_NEWUSER
             advice = _USERNS
         elif number == errno.EPERM:
             advice = _ADMIN
         elif number == errno.EINVAL:
             advice = "the kernel lacks one of these kinds of namespace"
+        elif number == errno.EBUSY:
+            pointer = "/linux/cgroupsPath"
+            advice = "the cgroup shares out controllers: it takes no processes, those below it do"
+        elif number == errno.EOPNOTSUPP:
+            pointer = "/linux/cgroupsPath"
+            advice = "the cgroup is in a threaded subtree, and takes no processes"
         elif number == errno.EAGAIN:
             advice = "no more processes are allowed (ulimit -u, pids.max)"
         elif number == errno.ENOSYS:
@@ -139,6 +146,6 @@ def spawn_failure(error: OSError, clone_flags: int) -> PlanFailed:
         operation="spawn",
         step=step,
         errno=number,
-        pointer="/linux/namespaces" if step in ("clone3", "clone") else "",
+        pointer=pointer,
         hint=advice,
     )

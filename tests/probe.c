@@ -202,6 +202,29 @@ static int do_mkdir(int argc, char **argv)
 	return mkdir(argv[1], 0755) ? failed("mkdir", argv[1]) : 0;
 }
 
+static void print_attempt(const char *name, int result)
+{
+	printf("%s %s\n", name, result < 0 ? strerrorname_np(errno) : "ok");
+	if (result > 0)
+		close(result);
+}
+
+/* device c|b MAJOR MINOR: may the node be made; opened to read, to write, for both? */
+static int do_device(int argc, char **argv)
+{
+	mode_t type = argv[1][0] == 'b' ? S_IFBLK : S_IFCHR;
+	char path[32];
+
+	(void)argc;
+	snprintf(path, sizeof(path), "/tmp/device-%d", getpid());
+	print_attempt("mknod", mknod(path, type | 0600, makedev(number(argv[2]), number(argv[3]))));
+	print_attempt("read", open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+	print_attempt("write", open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC));
+	print_attempt("both", open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC));
+	unlink(path);
+	return 0;
+}
+
 static int do_rm(int argc, char **argv)
 {
 	(void)argc;
@@ -638,6 +661,7 @@ static const struct {
 	{ "cat", do_cat, 1 },
 	{ "connect", do_connect, 1 },
 	{ "cwd", do_cwd, 0 },
+	{ "device", do_device, 3 },
 	{ "domainname", do_domainname, 0 },
 	{ "echo", do_echo, 0 },
 	{ "env", do_env, 0 },

@@ -48,7 +48,7 @@ def spawn_with_fd_3(
 ) -> subprocess.CompletedProcess[str]:
     """Run the container's `run` with `path` open as descriptor 3."""
     container.bundle.write()
-    arguments = ("run", "--bundle", container.bundle.path, *options, container.id)
+    arguments = ("run", "--bundle", str(container.bundle.path), *options, container.id)
     variables = "LISTEN_FDS=1 LISTEN_PID=$$" if listen else ""
     return with_fd_3(container.cli.command(*arguments), path, variables)
 

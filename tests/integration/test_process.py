@@ -250,22 +250,23 @@ def test_host_and_domain_name_are_the_containers(run_probe: RunProbe, bundle: Bu
 
 
 @pytest.mark.parametrize(
-    ("key", "value"),
+    ("key", "values"),
     [
-        ("net.ipv4.ip_unprivileged_port_start", "80"),
-        ("net/ipv4/conf/lo/forwarding", "1"),
-        ("kernel.msgmax", "4321"),
-        ("fs.mqueue.msg_max", "17"),
+        ("net.ipv4.ip_unprivileged_port_start", ("80", "81")),
+        ("net/ipv4/conf/lo/forwarding", ("1", "0")),
+        ("kernel.msgmax", ("4321", "4322")),
+        ("fs.mqueue.msg_max", ("17", "18")),
     ],
 )
 def test_a_sysctl_of_the_containers_namespaces_is_set(
-    run_probe: RunProbe, bundle: Bundle, key: str, value: str
+    run_probe: RunProbe, bundle: Bundle, key: str, values: tuple[str, str]
 ) -> None:
+    file = Path("/proc/sys", key if "/" in key else key.replace(".", "/"))
+    host = file.read_text()
+    value = next(value for value in values if f"{value}\n" != host)
     bundle.linux["sysctl"] = {key: value}
-    path = key if "/" in key else key.replace(".", "/")
-    host = Path(f"/proc/sys/{path}").read_text()
-    assert run_probe("cat", f"/proc/sys/{path}") == f"{value}\n"
-    assert Path(f"/proc/sys/{path}").read_text() == host != f"{value}\n"
+    assert run_probe("cat", str(file)) == f"{value}\n"
+    assert file.read_text() == host
 
 
 @pytest.mark.parametrize("key", ["kernel.panic", "vm.swappiness", "fs.file-max"])

@@ -14,7 +14,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runtime import intelrdt, prepare
+from runtime.cgroups.host import Host
+from runtime.compile import compile_container
+from runtime.context import Context, Request
 from runtime.errors import Unsupported
+from runtime.execute import compile_exec
+from runtime.host import Facts
 from runtime.intelrdt import Group
 from spec.errors import OrlopError
 from spec.jsontext import dumps, loads
@@ -25,6 +30,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ID = "c1"
+FACTS = Facts(
+    privileged=True,
+    uid=0,
+    gid=0,
+    kcore=False,
+    cgroup=Host("v2", [], None),
+    last_capability=40,
+)
 ROOT_SCHEMATA = "    MB:0=100;1=100\n    L3:0=fffff;1=fffff\n"
 
 
@@ -206,6 +219,15 @@ class TestPlan:
         assert names == [f"resctrl/{resctrl}/{ID}", f"resctrl/{resctrl}/{ID}/mon_groups/{ID}"]
         assert operations(spec, group)[:3] == ["non-dumpable", "cgroup", "cgroup"]
 
+    def test_an_exec_joins_the_group_too(self) -> None:
+        spec: Any = loads(dumps(default_spec()))
+        context = Context(spec, FACTS, Request("", ""))
+        context.request.resctrl = ["/r/gold", f"/r/gold/mon_groups/{ID}"]
+        plan = compile_exec(context, ["pid"], [])
+        joined = [op.fd for op in plan.ops if op.name == "cgroup"]
+        assert joined == ["resctrl//r/gold", f"resctrl//r/gold/mon_groups/{ID}"]
+        assert [op.name for op in plan.ops].index("cgroup") < len(joined)
+
     def test_a_configuration_without_it_has_none(self) -> None:
         spec: Any = loads(dumps(default_spec()))
         assert prepare.resolve_resctrl(spec, ID) is None
@@ -213,16 +235,9 @@ class TestPlan:
 
 def operations(spec: Any, group: Group) -> list[str]:  # noqa: ANN401
     """Names of the plan's operations, on a host with cgroup v2."""
-    from runtime.cgroups.host import Host
-    from runtime.compile import compile_container
-    from runtime.context import Request
-    from runtime.host import Facts
-
-    cgroup = Host("v2", [], None)
-    facts = Facts(privileged=True, uid=0, gid=0, kcore=False, cgroup=cgroup, last_capability=40)
     request = Request(ID, "/rootfs", clone_into_cgroup=True)
     request.resctrl = group.joined()
-    plan = compile_container(spec, facts, request)
+    plan = compile_container(spec, FACTS, request)
     return [op.name for op in plan.ops]
 
 
