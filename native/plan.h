@@ -84,7 +84,8 @@ enum plan_code {
 	OP_MASK = 23,         /* s1 path */
 	OP_READONLY = 24,     /* s1 path */
 	OP_CONSOLE = 25,      /* a pty of the rootfs's devpts to the parent; [0] rows, [1] columns */
-	OP_HOOK = 26,         /* s1 executable, s2 argv, s3 env; [0] argc, [1] envc, [2] seconds */
+	OP_HOOK = 26,         /* s1 executable, s2 argv, s3 env; [0] argc, [1] envc, [2] seconds,
+	                         [3] 1: the HOME of OP_HOME too */
 	OP_PIVOT = 27,        /* [0] MS_* propagation of the new root, 0: as it is;
 	                         [1] MOUNT_ATTR_* for it; FLAG_CHROOT */
 	OP_RLIMIT = 28,       /* [0] resource, [1] soft, [2] hard */
@@ -134,6 +135,7 @@ enum plan_sync {
 	SYNC_STATE = 6,   /* the answer carries a file with the state, for OP_HOOK */
 	SYNC_PREPARE = 7, /* what only the parent can do: limits above the hard ones */
 	SYNC_CREATED = 8, /* as SYNC_STATE, with status "created", for startContainer hooks */
+	SYNC_NETWORK = 9, /* network devices are in the container's namespace */
 };
 
 enum plan_kind {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from native import plan
 from native.plan import Op
-from runtime import devices, hooks, mounting, mounts, namespaces, process, unsupported
+from runtime import devices, hooks, mounting, mounts, namespaces, process, sysctl, unsupported
 from runtime.context import Context
 
 TYPE_CHECKING = False
@@ -45,6 +45,7 @@ STAGES: tuple[tuple[Callable[[Context], None], bool], ...] = (
     (process.oom_score, False),
     (namespaces.enter, False),
     (process.session, False),
+    (namespaces.devices, False),
     (namespaces.configure, False),
     (mounts.prepare_rootfs, True),
     (mounting.operations, True),
@@ -53,6 +54,7 @@ STAGES: tuple[tuple[Callable[[Context], None], bool], ...] = (
     (mounts.working_directory, True),
     (hooks.of_runtime, False),
     (hooks.of_container, False),
+    (sysctl.operations, False),
     (mounts.hide, True),
     (mounts.enter_rootfs, False),
     (process.home, False),

@@ -22,6 +22,7 @@ class Request:
     cgroups: names of the hierarchies that the init joins, in order. clone_into_cgroup: the cgroup
     is joined by clone3 instead (v2). cgroup_paths: directory of the container in each hierarchy.
     listen_fds: how many of the preserved descriptors are sockets for it (sd_listen_fds(3)).
+    resctrl: directories of the resctrl groups that the init joins.
     """
 
     __slots__ = (
@@ -31,6 +32,7 @@ class Request:
         "id",
         "listen_fds",
         "new_keyring",
+        "resctrl",
         "rootfs",
     )
 
@@ -52,6 +54,7 @@ class Request:
         self.clone_into_cgroup = clone_into_cgroup
         self.cgroup_paths = cgroup_paths or {}
         self.listen_fds = listen_fds
+        self.resctrl: list[str] = []
 
 
 class Context:

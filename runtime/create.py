@@ -9,7 +9,18 @@ from __future__ import annotations
 import errno
 import os
 
-from runtime import hooks, host, idmap, pid_file, prepare, processes, rlimits, state, stdio
+from runtime import (
+    hooks,
+    host,
+    idmap,
+    pid_file,
+    prepare,
+    processes,
+    rlimits,
+    state,
+    stdio,
+    sysctl,
+)
 from runtime.compile import compile_container
 from runtime.container import exists
 from runtime.descriptors import Table
@@ -25,6 +36,7 @@ if TYPE_CHECKING:
 
     from native.plan import Plan
     from runtime.cgroups.cgroup import Cgroup
+    from runtime.intelrdt import Group
     from runtime.seccomp import Filter
     from spec.bundle import Bundle
     from spec.types import Spec, Status
@@ -38,6 +50,7 @@ class CreateOptions:
     stdio: descriptors of the process. preserved: further ones, its 3 and on; the first listen_fds
     of them are sockets for it (sd_listen_fds(3)). pid_file: where
     its pid is written. systemd_cgroup: the driver. on_plan: called with the plan before it runs.
+    on_warning: called with what does not stop the operation.
     """
 
     __slots__ = (
@@ -46,6 +59,7 @@ class CreateOptions:
         "listen_fds",
         "new_keyring",
         "on_plan",
+        "on_warning",
         "pid_file",
         "preserved",
         "stdio",
@@ -58,6 +72,7 @@ class CreateOptions:
         self.listen_fds = 0
         self.new_keyring = True
         self.on_plan: Callable[[Plan], None] | None = None
+        self.on_warning: Callable[[str], None] | None = None
         self.pid_file = ""
         self.preserved: Sequence[int] = ()
         self.stdio: Sequence[int] = (0, 1, 2)
@@ -90,12 +105,18 @@ def create(root: str, container_id: str, bundle_path: str, options: CreateOption
     )
     cgroup.verify_unused()
     record.cgroup = cgroup.saved()
+    sysctl.check_joined(bundle.spec)
+    resctrl = prepare.resolve_resctrl(bundle.spec, container_id)
+    record.resctrl = resctrl.saved() if resctrl is not None else None
     directory = Directory.reserve(root, record)
     try:
         creation = _Creation(bundle, record, directory, cgroup, facts, options)
+        creation.resctrl = resctrl
         return creation.run(filter_)
     except BaseException:
-        _undo(directory, record, cgroup)
+        for warning in _undo(directory, record, cgroup, resctrl):
+            if options.on_warning is not None:
+                options.on_warning(warning)
         raise
     finally:
         directory.close()
@@ -112,17 +133,22 @@ def _check_console(spec: Spec, options: CreateOptions) -> None:
         )
 
 
-def _undo(directory: Directory, record: Record, cgroup: Cgroup) -> None:
-    """Remove what a failed create made. What can't be removed stays, for `delete --force`."""
+def _undo(directory: Directory, record: Record, cgroup: Cgroup, resctrl: Group | None) -> list[str]:
+    """Remove what a failed create made. What can't be removed stays, for `delete --force`.
+
+    Returns warnings (a poststop hook that failed).
+    """
     try:
         cgroup.kill()
         cgroup.remove()
+        if resctrl is not None:
+            resctrl.undo()
     except (OrlopError, OSError):
         record.creator = None
         directory.write(record)
         raise
-    hooks.run_poststop(record)
     directory.remove()
+    return hooks.run_poststop(record)
 
 
 class _Creation:
@@ -145,6 +171,7 @@ class _Creation:
         self.facts = facts
         self.options = options
         self.filter: Filter | None = None
+        self.resctrl: Group | None = None
 
     def run(self, filter_: Filter | None) -> int:
         """Make it all; the caller undoes what this leaves on failure."""
@@ -152,7 +179,9 @@ class _Creation:
         self.cgroup.create(self.spec.get("linux", {}).get("resources", {}))
         self._delegate()
         self.record.cgroup = self.cgroup.saved()  # which of it was made; written when it is ready
-        request = prepare.request_for(self.record.id, self.bundle.rootfs, self.cgroup)
+        if self.resctrl is not None:
+            self.resctrl.create(self.spec["linux"]["intelRdt"])
+        request = prepare.request_for(self.record.id, self.bundle.rootfs, self.cgroup, self.resctrl)
         request.new_keyring = self.options.new_keyring
         request.listen_fds = self.options.listen_fds
         made = compile_container(self.spec, self.facts, request, filter_)
@@ -214,6 +243,7 @@ class _Creation:
     def _handlers(self) -> Handlers:
         handlers = Handlers()
         handlers.idmap = self._write_maps
+        handlers.network = self._move_devices
         handlers.hooks = self._run_hooks
         handlers.prepare = lambda pid: rlimits.apply(pid, self.spec["process"])
         handlers.state = self._state_inside
@@ -228,6 +258,11 @@ class _Creation:
         if self.facts.privileged and not process.get("terminal"):
             stdio.give(self.options.stdio, process, linux)
 
+    def _move_devices(self, pid: int) -> None:
+        from runtime import netdevices
+
+        netdevices.move(self.spec["linux"]["netDevices"], f"/proc/{pid}/ns/net")
+
     def _state_text(self, pid: int) -> str:
         self.record.init = processes.Identity.of(pid)
         return jsontext.dumps(state.oci_state(self.record, "creating"))
@@ -240,8 +275,9 @@ class _Creation:
 
     def _run_hooks(self, pid: int) -> None:
         text = self._state_text(pid)
-        hooks.run("prestart", self.record.hooks.get("prestart", []), text)
-        hooks.run("createRuntime", self.record.hooks.get("createRuntime", []), text)
+        asked, bundle = self.record.hooks, self.record.bundle
+        hooks.run("prestart", asked.get("prestart", []), text, bundle)
+        hooks.run("createRuntime", asked.get("createRuntime", []), text, bundle)
 
     def _send_notify(self, pid: int, fd: int) -> None:
         from runtime import seccomp_agent

@@ -41,6 +41,8 @@ class Table:
                 self.numbers[op.fd] = _namespace(str(op.strings[0]), op.pointer)
             elif kind == "tree":
                 self.numbers[op.fd] = _tree(op)
+            elif kind == "resctrl":
+                self.numbers[op.fd] = open_tasks(str(op.strings[0]))
             elif kind == "listener":
                 self.numbers[op.fd] = _listener(directory)
 
@@ -67,6 +69,13 @@ def _tree(op: Op) -> int:
         return syscalls.open_tree(syscalls.AT_FDCWD, str(op.strings[1]), flags)
     except OSError as error:
         raise OrlopError(f"{op.describe()}: {error.strerror}", pointer=op.pointer) from error
+
+
+def open_tasks(directory: str) -> int:
+    """`tasks` of a resctrl group, by the directory that the operation names."""
+    from runtime import intelrdt
+
+    return intelrdt.open_tasks(directory)
 
 
 def _listener(directory: int) -> int:

@@ -14,6 +14,7 @@ from native.plan import Op
 from runtime import devices, host, pid_file, process, rlimits, state, stdio
 from runtime.container import Container
 from runtime.context import Context, Request
+from runtime.descriptors import open_tasks
 from runtime.errors import PlanFailed, UsageError
 from runtime.exec_cgroup import Place
 from runtime.launch import Handlers, Launch
@@ -76,6 +77,8 @@ def compile_exec(context: Context, joined: Sequence[str], cgroups: Sequence[str]
     """The plan of an exec: a container's without what makes the container."""
     process.oom_score(context)
     context.add(Op(lib.OP_NON_DUMPABLE, ""))
+    for directory in context.request.resctrl:
+        context.add(Op(lib.OP_CGROUP, f"join {directory}", directory, fd=f"resctrl/{directory}"))
     for name in cgroups:
         context.add(Op(lib.OP_CGROUP, f"join {name}", fd=f"cgroup/{name}"))
     if joined:
@@ -141,18 +144,31 @@ def _launch(container: Container, pidfd: int, wanted: Process, options: ExecOpti
         stdio.give(options.stdio, wanted, spec.get("linux", {}))
     filter_ = seccomp_filter(spec)
     place = Place(container.cgroup(), options.sub_cgroup, init.pid)
+    groups: dict[str, int] = {}
     try:
         context = _context(spec, wanted, joined, filter_, options.listen_fds)
+        context.request.resctrl = _open_resctrl(container, groups)
         made = compile_exec(context, joined, list(place.join_fds))
         handlers = _handlers(options, wanted, filter_, container)
         opened = {"init": pidfd, **{f"cgroup/{n}": fd for n, fd in place.join_fds.items()}}
-        launch = _start(made, handlers, opened, place, options)
+        launch = _start(made, handlers, {**opened, **groups}, place, options)
     finally:
         place.close()
+        for fd in groups.values():
+            os.close(fd)
     os.close(launch.pidfd)
     if options.pid_file:
         pid_file.write(options.pid_file, launch.pid)
     return launch.pid
+
+
+def _open_resctrl(container: Container, opened: dict[str, int]) -> list[str]:
+    """The directories of the container's resctrl group; their `tasks` are opened by name."""
+    group = container.resctrl()
+    directories = group.joined() if group is not None else []
+    for directory in directories:
+        opened[f"resctrl/{directory}"] = open_tasks(directory)
+    return directories
 
 
 def _start(

@@ -25,6 +25,15 @@ _USERNS = (
 _ADMIN = "this needs CAP_SYS_ADMIN; run as root, or give the container a user namespace"
 
 
+#: (operation, errno) -> hint, where the value itself is the cause.
+_VALUES = {
+    (lib.OP_BECOME_ROOT, errno.EINVAL): "the user namespace must map id 0, as uid and as gid",
+    (lib.OP_USER, errno.EINVAL): "the container's user namespace does not map this id",
+    (lib.OP_GROUPS, errno.EINVAL): "the container's user namespace does not map this id",
+    (lib.OP_TIME, errno.ERANGE): "a clock would be before zero, or beyond what it can show",
+}
+
+
 def failure(message: Message, made: Plan | None = None) -> PlanFailed:
     """The error of a KIND_FAILED message; `made` is the plan where the caller has it."""
     reason = os.strerror(message.error) if message.error else "failed"
@@ -85,7 +94,7 @@ def hint(message: Message) -> str:
         return "the kernel has no such file system type"
     if error == errno.EROFS and code in (lib.OP_MKDIR, lib.OP_MOUNT, lib.OP_BIND, lib.OP_DEVICE):
         return "the mount point is missing, and the file system is read-only"
-    return ""
+    return _VALUES.get((code, error), "")
 
 
 def _refused(message: Message) -> str:

@@ -36,10 +36,11 @@ class Handlers:
     writes what says that the container is created.
     """
 
-    __slots__ = ("console", "hooks", "idmap", "notify", "prepare", "ready", "state")
+    __slots__ = ("console", "hooks", "idmap", "network", "notify", "prepare", "ready", "state")
 
     def __init__(self) -> None:
         self.idmap: Callable[[int], None] | None = None
+        self.network: Callable[[int], None] | None = None
         self.hooks: Callable[[int], None] | None = None
         self.prepare: Callable[[int], None] | None = None
         self.ready: Callable[[int], None] | None = None
@@ -153,6 +154,7 @@ class Launch:
         handlers = self._handlers
         simple = {
             lib.SYNC_IDMAP: handlers.idmap,
+            lib.SYNC_NETWORK: handlers.network,
             lib.SYNC_HOOKS: handlers.hooks,
             lib.SYNC_PREPARE: handlers.prepare,
             lib.SYNC_READY: handlers.ready,

@@ -14,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runtime.cgroups.cgroup import Cgroup
     from runtime.host import Facts
+    from runtime.intelrdt import Group
     from runtime.seccomp import Filter
     from spec.bundle import Bundle
     from spec.types import Spec
@@ -53,14 +54,28 @@ def resolve_cgroup(spec: Spec, container_id: str, facts: Facts, *, systemd: bool
     )
 
 
-def request_for(container_id: str, rootfs: str, cgroup: Cgroup) -> Request:
-    """The compiler's request for a container in this cgroup."""
+def resolve_resctrl(spec: Spec, container_id: str) -> Group | None:
+    """The resctrl group that the spec asks for, None where it doesn't; nothing is made."""
+    config = spec.get("linux", {}).get("intelRdt")
+    if config is None:
+        return None
+    from runtime import intelrdt
+
+    return intelrdt.Group.resolve(config, container_id, intelrdt.mount_point())
+
+
+def request_for(
+    container_id: str, rootfs: str, cgroup: Cgroup, resctrl: Group | None = None
+) -> Request:
+    """The compiler's request for a container in this cgroup and this resctrl group."""
     paths = cgroup.paths()
     into = cgroup.mode == "v2"
-    return Request(
+    request = Request(
         container_id,
         rootfs,
         cgroups=[] if into else cgroup.hierarchies(),
         clone_into_cgroup=into,
         cgroup_paths=paths,
     )
+    request.resctrl = resctrl.joined() if resctrl is not None else []
+    return request

@@ -66,7 +66,8 @@ class Record:
 
     creator: whoever makes it, until it is created. init: its process, once there is one. cgroup:
     the form that runtime.cgroups.load takes, or None. shares_pids: it has no pid namespace of its
-    own, so that the kernel does not end its processes with the init.
+    own, so that the kernel does not end its processes with the init. resctrl: the form that
+    runtime.intelrdt.Group.load takes, or None.
     """
 
     __slots__ = (
@@ -80,6 +81,7 @@ class Record:
         "init",
         "oci_version",
         "owner",
+        "resctrl",
         "rootfs",
         "shares_pids",
     )
@@ -94,6 +96,7 @@ class Record:
         self.creator: Identity | None = None
         self.init: Identity | None = None
         self.cgroup: dict[str, object] | None = None
+        self.resctrl: dict[str, object] | None = None
         self.annotations: dict[str, str] = {}
         self.hooks: Hooks = {}
         self.shares_pids = False
@@ -112,6 +115,7 @@ class Record:
                 "creator": self.creator.save() if self.creator else None,
                 "init": self.init.save() if self.init else None,
                 "cgroup": self.cgroup,
+                "resctrl": self.resctrl,
                 "annotations": self.annotations,
                 "hooks": self.hooks,
                 "sharesPids": self.shares_pids,
@@ -139,6 +143,7 @@ class Record:
             record.creator = Identity.load(saved["creator"]) if saved["creator"] else None
             record.init = Identity.load(saved["init"]) if saved["init"] else None
             record.cgroup = saved["cgroup"]
+            record.resctrl = saved["resctrl"]
             record.annotations = saved["annotations"]
             record.hooks = saved["hooks"]
             record.shares_pids = saved["sharesPids"]
@@ -158,6 +163,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "annotations": (dict,),
     "hooks": (dict,),
     "cgroup": (dict, type(None)),
+    "resctrl": (dict, type(None)),
     "creator": (dict, type(None)),
     "init": (dict, type(None)),
 }

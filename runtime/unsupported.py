@@ -16,10 +16,8 @@ _PROPERTIES = (
     "/process/ioPriority",
     "/process/execCPUAffinity",
     "/linux/mountLabel",
-    "/linux/netDevices",
     "/linux/memoryPolicy",
     "/linux/personality",
-    "/linux/intelRdt",
 )
 
 

@@ -182,7 +182,7 @@ def test_compiling_looks_at_nothing_but_its_arguments(
         ("process/apparmorProfile", "x"),
         ("process/selinuxLabel", "x"),
         ("linux/mountLabel", "x"),
-        ("linux/intelRdt", {"closID": "x"}),
+        ("linux/memoryPolicy", {"mode": "MPOL_BIND"}),
         ("linux/personality", {"domain": "LINUX32"}),
     ],
 )
