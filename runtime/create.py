@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from runtime import hooks, host, idmap, pid_file, prepare, processes, rlimits, state, stdio
+from runtime import hooks, host, idmap, pid_file, prepare, processes, state, stdio
 from runtime.compile import compile_container
 from runtime.container import exists
 from runtime.descriptors import Table
@@ -73,11 +73,13 @@ def create(root: str, container_id: str, bundle_path: str, options: CreateOption
         raise AlreadyExists(container_id)
     bundle = prepare.load_bundle(bundle_path)
     _check_console(bundle.spec, options)
+    prepare.check_labels(bundle.spec["process"], bundle.spec.get("linux", {}))
     facts = host.gather()
     record = Record(container_id, bundle.path, bundle.rootfs)
     record.creator = state.creator()
     record.annotations = dict(bundle.spec.get("annotations", {}))
     record.hooks = bundle.spec.get("hooks", {})
+    record.new_keyring = options.new_keyring
     record.shares_pids = not any(
         namespace["type"] == "pid" and not namespace.get("path")
         for namespace in bundle.spec.get("linux", {}).get("namespaces", ())
@@ -194,7 +196,7 @@ class _Creation:
         handlers = Handlers()
         handlers.idmap = self._write_maps
         handlers.hooks = self._run_hooks
-        handlers.prepare = lambda pid: rlimits.apply(pid, self.spec["process"])
+        handlers.prepare = lambda pid: prepare.set_outside(pid, self.spec["process"])
         handlers.state = self._state_inside
         handlers.console = self.options.console
         handlers.notify = self._send_notify

@@ -41,6 +41,8 @@ class Table:
                 self.numbers[op.fd] = _namespace(str(op.strings[0]), op.pointer)
             elif kind == "tree":
                 self.numbers[op.fd] = _tree(op)
+            elif kind == "proc":
+                self.numbers[op.fd] = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             elif kind == "listener":
                 self.numbers[op.fd] = _listener(directory)
 

@@ -11,22 +11,23 @@ import os
 
 from native import plan, syscalls
 from native.plan import Op
-from runtime import devices, host, pid_file, process, rlimits, state, stdio
+from runtime import devices, host, pid_file, process, state, stdio
 from runtime.container import Container
 from runtime.context import Context, Request
 from runtime.errors import UsageError
 from runtime.launch import Handlers, Launch
 from runtime.namespaces import FILES, FLAGS
-from runtime.prepare import seccomp_filter
+from runtime.prepare import check_labels, seccomp_filter, set_outside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Literal
 
     from native.plan import Plan
     from runtime.cgroups.cgroup import Cgroup
     from runtime.seccomp import Filter
-    from spec.types import Process, Spec
+    from spec.types import CPUAffinity, Process, Spec
 
 lib = plan.lib
 
@@ -74,8 +75,14 @@ def compile_exec(context: Context, joined: Sequence[str], cgroups: Sequence[str]
     """The plan of an exec: a container's without what makes the container."""
     process.oom_score(context)
     context.add(Op(lib.OP_NON_DUMPABLE, ""))
+    affinity = context.process.get("execCPUAffinity", {})
+    _affinity(context, affinity, "initial")
     for name in cgroups:
         context.add(Op(lib.OP_CGROUP, f"join {name}", fd=f"cgroup/{name}"))
+    if affinity.get("initial") or affinity.get("final"):
+        _affinity(context, affinity, "final")
+    else:
+        process.affinity(context)
     if joined:
         flags = sum(FLAGS[name] for name in joined)
         text = "those of the container's init: " + ", ".join(joined)
@@ -86,19 +93,25 @@ def compile_exec(context: Context, joined: Sequence[str], cgroups: Sequence[str]
     if "user" in joined:
         flags = 0 if context.facts.privileged else lib.FLAG_NO_SETGROUPS
         context.add(Op(lib.OP_BECOME_ROOT, "of the user namespace", flags=flags))
-    context.add(Op(lib.OP_SETSID, ""))
+    process.session(context, joined=True)
     devices.console(context, bind=False)
     process.home(context)
     process.resource_limits(context)
     process.no_new_privileges(context)
+    process.labels_and_scheduling(context)
     process.privileges(context)
-    if context.filter is not None and context.filter.notify:
-        process.seccomp(context)
     process.lookup(context)
-    if context.filter is not None and not context.filter.notify:
-        process.seccomp(context)
+    process.seccomp(context)
+    process.drop_setup_capability(context)
     process.execute(context)
     return context.plan
+
+
+def _affinity(context: Context, affinity: CPUAffinity, when: Literal["initial", "final"]) -> None:
+    if affinity.get(when):
+        from runtime import scheduling
+
+        scheduling.affinity(context, when)
 
 
 def execute(root: str, container_id: str, wanted: Process, options: ExecOptions) -> int:
@@ -134,6 +147,7 @@ def _launch(container: Container, pidfd: int, wanted: Process, options: ExecOpti
     assert container.record.init is not None  # noqa: S101 - for the type checker: it has a pidfd
     spec = container_spec(container)
     joined = joined_namespaces(container.record.init.pid)
+    check_labels(wanted, {})
     if "user" in joined and not wanted.get("terminal"):
         stdio.give(options.stdio, wanted, spec.get("linux", {}))
     filter_ = seccomp_filter(spec)
@@ -143,9 +157,13 @@ def _launch(container: Container, pidfd: int, wanted: Process, options: ExecOpti
     names: list[str] = []
     try:
         if cgroup is not None:
-            cgroup_fd, names = _open_cgroup(cgroup, options.sub_cgroup, opened)
+            # clone3 would begin in the cgroup: there is no "before" for the initial affinity then.
+            late = bool(wanted.get("execCPUAffinity", {}).get("initial"))
+            cgroup_fd, names = _open_cgroup(cgroup, options.sub_cgroup, opened, late=late)
+        if wanted.get("apparmorProfile") or wanted.get("selinuxLabel"):
+            opened["proc"] = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         made = compile_exec(
-            _context(spec, wanted, joined, filter_, options.listen_fds), joined, names
+            _context(spec, wanted, joined, filter_, _request(container, options)), joined, names
         )
         launch = Launch(
             made,
@@ -169,8 +187,15 @@ def _launch(container: Container, pidfd: int, wanted: Process, options: ExecOpti
             os.close(cgroup_fd)
 
 
-def _open_cgroup(cgroup: Cgroup, sub: str, opened: dict[str, int]) -> tuple[int, list[str]]:
-    fd = cgroup.clone_fd(sub)
+def _request(container: Container, options: ExecOptions) -> Request:
+    record = container.record
+    return Request(record.id, "", new_keyring=record.new_keyring, listen_fds=options.listen_fds)
+
+
+def _open_cgroup(
+    cgroup: Cgroup, sub: str, opened: dict[str, int], *, late: bool
+) -> tuple[int, list[str]]:
+    fd = None if late else cgroup.clone_fd(sub)
     if fd is not None:
         return fd, []
     names = cgroup.hierarchies()
@@ -184,13 +209,13 @@ def _context(
     wanted: Process,
     joined: Sequence[str],
     filter_: Filter | None,
-    listen_fds: int,
+    request: Request,
 ) -> Context:
     """The spec with this process in place of its own, in namespaces that are all joined."""
     linux = dict(spec.get("linux", {}))
     linux["namespaces"] = [{"type": name, "path": "(the init's)"} for name in joined]
     changed = {**spec, "process": wanted, "linux": linux}
-    return Context(changed, host.gather(), Request("", "", listen_fds=listen_fds), filter_)  # type: ignore[arg-type]
+    return Context(changed, host.gather(), request, filter_)  # type: ignore[arg-type]
 
 
 def _handlers(
@@ -198,7 +223,7 @@ def _handlers(
 ) -> Handlers:
     handlers = Handlers()
     handlers.console = options.console
-    handlers.prepare = lambda pid: rlimits.apply(pid, wanted)
+    handlers.prepare = lambda pid: set_outside(pid, wanted)
     if filter_ is not None and filter_.notify:
         from runtime import seccomp_agent
 

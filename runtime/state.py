@@ -65,7 +65,8 @@ class Record:
     """What is kept of a container.
 
     creator: whoever makes it, until it is created. init: its process, once there is one. cgroup:
-    the form that runtime.cgroups.load takes, or None. shares_pids: it has no pid namespace of its
+    the form that runtime.cgroups.load takes, or None. new_keyring: it has a session keyring of its
+    own, which an exec joins. shares_pids: it has no pid namespace of its
     own, so that the kernel does not end its processes with the init.
     """
 
@@ -78,6 +79,7 @@ class Record:
         "hooks",
         "id",
         "init",
+        "new_keyring",
         "oci_version",
         "owner",
         "rootfs",
@@ -96,6 +98,7 @@ class Record:
         self.cgroup: dict[str, object] | None = None
         self.annotations: dict[str, str] = {}
         self.hooks: Hooks = {}
+        self.new_keyring = True
         self.shares_pids = False
 
     def save(self) -> str:
@@ -114,6 +117,7 @@ class Record:
                 "cgroup": self.cgroup,
                 "annotations": self.annotations,
                 "hooks": self.hooks,
+                "newKeyring": self.new_keyring,
                 "sharesPids": self.shares_pids,
             }
         )
@@ -141,6 +145,7 @@ class Record:
             record.cgroup = saved["cgroup"]
             record.annotations = saved["annotations"]
             record.hooks = saved["hooks"]
+            record.new_keyring = saved["newKeyring"]
             record.shares_pids = saved["sharesPids"]
         except (KeyError, TypeError, ValueError) as error:
             raise OrlopError(f"state.json is damaged: {error!r}") from error
@@ -154,6 +159,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "created": (str,),
     "ociVersion": (str,),
     "owner": (int,),
+    "newKeyring": (bool,),
     "sharesPids": (bool,),
     "annotations": (dict,),
     "hooks": (dict,),

@@ -10,15 +10,7 @@ if TYPE_CHECKING:
     from spec.types import Spec
 
 _PROPERTIES = (
-    "/process/apparmorProfile",
-    "/process/selinuxLabel",
-    "/process/scheduler",
-    "/process/ioPriority",
-    "/process/execCPUAffinity",
-    "/linux/mountLabel",
     "/linux/netDevices",
-    "/linux/memoryPolicy",
-    "/linux/personality",
     "/linux/intelRdt",
 )
 

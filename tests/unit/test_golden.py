@@ -179,11 +179,7 @@ def test_compiling_looks_at_nothing_but_its_arguments(
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        ("process/apparmorProfile", "x"),
-        ("process/selinuxLabel", "x"),
-        ("linux/mountLabel", "x"),
         ("linux/intelRdt", {"closID": "x"}),
-        ("linux/personality", {"domain": "LINUX32"}),
     ],
 )
 def test_what_is_not_supported_yet_is_refused_with_its_place(path: str, value: object) -> None:
