@@ -16,7 +16,6 @@ from runtime import (
     pid_file,
     prepare,
     processes,
-    rlimits,
     state,
     stdio,
     sysctl,
@@ -89,11 +88,13 @@ def create(root: str, container_id: str, bundle_path: str, options: CreateOption
         raise AlreadyExists(container_id)
     bundle = prepare.load_bundle(bundle_path)
     _check_console(bundle.spec, options)
+    prepare.check_labels(bundle.spec["process"], bundle.spec.get("linux", {}))
     facts = host.gather()
     record = Record(container_id, bundle.path, bundle.rootfs)
     record.creator = state.creator()
     record.annotations = dict(bundle.spec.get("annotations", {}))
     record.hooks = bundle.spec.get("hooks", {})
+    record.new_keyring = options.new_keyring
     record.shares_pids = not any(
         namespace["type"] == "pid" and not namespace.get("path")
         for namespace in bundle.spec.get("linux", {}).get("namespaces", ())
@@ -245,7 +246,7 @@ class _Creation:
         handlers.idmap = self._write_maps
         handlers.network = self._move_devices
         handlers.hooks = self._run_hooks
-        handlers.prepare = lambda pid: rlimits.apply(pid, self.spec["process"])
+        handlers.prepare = lambda pid: prepare.set_outside(pid, self.spec["process"])
         handlers.state = self._state_inside
         handlers.console = self.options.console
         handlers.notify = self._send_notify

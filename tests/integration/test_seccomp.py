@@ -95,6 +95,17 @@ def test_a_profile_that_refuses_execve_is_named(container: Container) -> None:
     assert "operation not permitted" in result.stderr.lower()
 
 
+@beyond_runc
+def test_an_init_that_may_not_even_exit_ends_all_the_same(container: Container) -> None:
+    """Its last resort is a signal that ends the init of a pid namespace too."""
+    names = [name for name in PLAIN if name not in ("execve", "exit_group")]
+    set_filter(container.bundle, "ERRNO", rule("ALLOW", *names))
+    container.create()
+    assert container.start(check=False).returncode == 1
+    container.wait()
+    assert container.status == "stopped"
+
+
 def test_rules_look_at_arguments(run_probe: RunProbe, bundle: Bundle) -> None:
     """getpriority(PRIO_PGRP = 1) alone."""
     argument = {"index": 0, "value": 1, "op": "SCMP_CMP_EQ"}
