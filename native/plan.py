@@ -69,6 +69,8 @@ NAMES: dict[int, str] = {
     lib.OP_EXEC: "exec",
     lib.OP_MKDIR: "mkdir",
     lib.OP_HOME: "home",
+    lib.OP_REMOUNT: "remount",
+    lib.OP_BIND_LINK: "bind",
 }
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from native import plan, syscalls
 from native.plan import Op
-from runtime.mounts import describe, inside, recursive_attributes
+from runtime.mounts import describe, further, inside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def operations(context: Context, mount: Mount, options: Options, pointer: str) -
         _unified(context, unified, target, options, pointer)
     else:
         _hierarchies(context, target, options, pointer)
-    recursive_attributes(context, options, target, pointer)
+    further(context, options, target, pointer)
 
 
 def _unified(

@@ -53,6 +53,7 @@ STAGES: tuple[tuple[Callable[[Context], None], bool], ...] = (
     (mounts.working_directory, True),
     (hooks.of_runtime, False),
     (hooks.of_container, False),
+    (mounts.finish, True),
     (mounts.hide, True),
     (mounts.enter_rootfs, False),
     (process.home, False),

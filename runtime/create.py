@@ -36,7 +36,8 @@ class CreateOptions:
     console_required: the spec must ask for one, because somebody waits for it.
     stdio: descriptors of the process. preserved: further ones, its 3 and on; the first listen_fds
     of them are sockets for it (sd_listen_fds(3)). pid_file: where
-    its pid is written. systemd_cgroup: the driver. on_plan: called with the plan before it runs.
+    its pid is written. no_pivot: the root is moved instead. systemd_cgroup: the driver.
+    on_plan: called with the plan before it runs.
     """
 
     __slots__ = (
@@ -44,6 +45,7 @@ class CreateOptions:
         "console_required",
         "listen_fds",
         "new_keyring",
+        "no_pivot",
         "on_plan",
         "pid_file",
         "preserved",
@@ -56,6 +58,7 @@ class CreateOptions:
         self.console_required = False
         self.listen_fds = 0
         self.new_keyring = True
+        self.no_pivot = False
         self.on_plan: Callable[[Plan], None] | None = None
         self.pid_file = ""
         self.preserved: Sequence[int] = ()
@@ -151,7 +154,9 @@ class _Creation:
         self.cgroup.create(self.spec.get("linux", {}).get("resources", {}))
         self.record.cgroup = self.cgroup.saved()  # which of it was made; written when it is ready
         request = prepare.request_for(self.record.id, self.bundle.rootfs, self.cgroup)
+        request.bundle = self.bundle.path
         request.new_keyring = self.options.new_keyring
+        request.no_pivot = self.options.no_pivot
         request.listen_fds = self.options.listen_fds
         made = compile_container(self.spec, self.facts, request, filter_)
         if self.options.on_plan is not None:

@@ -57,7 +57,7 @@ def features() -> dict[str, object]:
             "apparmor": {"enabled": False},
             "selinux": {"enabled": False},
             "intelRdt": {"enabled": False},
-            "mountExtensions": {"idmap": {"enabled": False}},
+            "mountExtensions": {"idmap": {"enabled": True}},
             "netDevices": {"enabled": False},
         },
         "annotations": annotations,
@@ -73,11 +73,7 @@ def mount_words() -> list[str]:
         *mount_options.PROPAGATION,
         *mount_options.SUPERBLOCK,
         *mount_options.IGNORED,
-        "bind",
-        "rbind",
-        "tmpcopyup",
-        "src-nofollow",
-        "dest-nofollow",
+        *mount_options.EXTENSIONS,
     }
     return sorted(words)
 

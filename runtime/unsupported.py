@@ -32,7 +32,3 @@ def check(spec: Spec) -> None:
         if value:
             message = f"{pointer.rpartition('/')[2]} is not supported yet"
             raise Unsupported(message, pointer=pointer)
-    for index, mount in enumerate(spec.get("mounts", ())):
-        if mount.get("uidMappings") or mount.get("gidMappings"):
-            message = "id-mapped mounts are not supported yet"
-            raise Unsupported(message, pointer=f"/mounts/{index}/uidMappings")

@@ -204,6 +204,8 @@ static int run(struct context *ctx, const struct plan_op *op)
 	case OP_EXEC: return op_exec(ctx, op);
 	case OP_MKDIR: return op_mkdir(ctx, op);
 	case OP_HOME: return op_home(ctx, op);
+	case OP_REMOUNT: return op_remount(ctx, op);
+	case OP_BIND_LINK: return op_bind(ctx, op);
 	case OP_NONE:
 	case PLAN_CODES: break;
 	}

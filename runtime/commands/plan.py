@@ -41,6 +41,7 @@ def run(call: Globals, options: Options, arguments: Sequence[str]) -> int:
     facts = host.gather()
     cgroup = prepare.resolve_cgroup(bundle.spec, container_id, facts, systemd=call.systemd_cgroup)
     request = prepare.request_for(container_id, bundle.rootfs, cgroup)
+    request.bundle = bundle.path
     filter_ = prepare.seccomp_filter(bundle.spec, cached=False)
     plan = compile_container(bundle.spec, facts, request, filter_)
     sys.stdout.write(as_json(plan) if form == "json" else as_text(plan))
