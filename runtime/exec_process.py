@@ -22,20 +22,30 @@ def build(root: str, container_id: str, options: Options, words: Sequence[str]) 
     for name in ("process-label", "apparmor"):
         if options.text(name):
             raise Unsupported(f"--{name} is not supported yet")
-    if options.text("process"):
-        if words:
-            raise UsageError("--process and a command exclude each other")
-        from spec.bundle import load_process
-
-        return load_process(options.text("process"))
-    if not words:
+    if options.text("process") and words:
+        raise UsageError("--process and a command exclude each other")
+    if not options.text("process") and not words:
         raise UsageError("exec needs a command, or --process")
     container = Container.open(root, container_id)
     try:
         process = container_spec(container)["process"]
     finally:
         container.close()
+    if options.text("process"):
+        return _loaded(options.text("process"), process)
     return _changed(process, options, words)
+
+
+def _loaded(path: str, container: Process) -> Process:
+    """--process: what it leaves out of the confinement stays as the container has it."""
+    from spec.bundle import load_process
+
+    process = load_process(path)
+    if "capabilities" not in process and "capabilities" in container:
+        process["capabilities"] = container["capabilities"]
+    if "rlimits" not in process and "rlimits" in container:
+        process["rlimits"] = container["rlimits"]
+    return process
 
 
 def _changed(process: Process, options: Options, words: Sequence[str]) -> Process:

@@ -10,6 +10,8 @@ import errno
 import os
 
 from native import plan
+from native.syscalls import capget
+from runtime import capabilities
 from runtime.errors import PlanFailed
 
 TYPE_CHECKING = False
@@ -29,7 +31,9 @@ def failure(message: Message, made: Plan | None = None) -> PlanFailed:
     if message.code in (lib.OP_LOOKUP, lib.OP_EXEC):
         text = _executable(message, reason)
     else:
-        if made is not None and message.code and message.op < len(made.ops):
+        if message.code == lib.OP_CAPABILITIES:
+            what = message.name  # their list is longer than what went wrong
+        elif made is not None and message.code and message.op < len(made.ops):
             what = made.ops[message.op].describe()
         else:
             what = f"{message.name} {message.subject}".strip()
@@ -91,7 +95,9 @@ def _refused(message: Message) -> str:
     if code == lib.OP_RLIMIT:
         return "raising a hard limit needs CAP_SYS_RESOURCE"
     if code == lib.OP_CAPABILITIES:
-        return "the runtime itself lacks a capability that the container is to have"
+        return "the runtime itself lacks one that the container is to have: it has all but " + (
+            capabilities.text(~capget()[1] & capabilities.ALL, 0) or "none"
+        )
     if code == lib.OP_SYSCTL:
         return "this sysctl belongs to no namespace of the container's own"
     if code == lib.OP_MOUNT:

@@ -123,18 +123,31 @@ class Launch:
         if message is None:
             return self._ended()
         if message.kind == lib.KIND_FAILED:
+            self._learn_of_second_stage()
             raise explain.failure(message, self._plan)
         if message.kind == lib.KIND_STAGE:
-            os.close(self.pidfd)
-            self.pid = message.value
-            # Our child by CLONE_PARENT, and not waited for: the pid can be nobody else's.
-            self.pidfd = os.pidfd_open(self.pid)
+            self._enter_second_stage(message.value)
             return False
         if self._plan.stages > 1 and self.pid == self._first_pid:
             self._serve()  # the first stage's word about the second is on its way
         answer_fd = self._answer(message.value, fd)
         self._reply(answer_fd)
         return bool(message.value == lib.SYNC_READY)
+
+    def _enter_second_stage(self, pid: int) -> None:
+        os.close(self.pidfd)
+        self.pid = pid
+        # Our child by CLONE_PARENT, and not waited for: the pid can be nobody else's.
+        self.pidfd = os.pidfd_open(pid)
+
+    def _learn_of_second_stage(self) -> None:
+        """The second stage may fail before the first has told of it: it is to be waited for too."""
+        while self._plan.stages > 1 and self.pid == self._first_pid:
+            message, _ = self._receive()
+            if message is None:  # the first stage itself has failed, and gone
+                return
+            if message.kind == lib.KIND_STAGE:
+                self._enter_second_stage(message.value)
 
     def _answer(self, what: int, fd: int) -> int:
         handlers = self._handlers

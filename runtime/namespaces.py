@@ -160,7 +160,17 @@ def _time(context: Context) -> None:
     context.add(Op(lib.OP_TIME, text, "".join(lines), pointer=where))
 
 
-#: Who owns the sysctls below a prefix is checked by spec.rules; here they are only written.
+def sysctl_path(key: str) -> str:
+    """The path below /proc/sys. The first separator decides which is which (sysctl.d(5)).
+
+    So an interface with a dot in its name is `net.ipv4.conf.eth0/1.x` or `net/ipv4/conf/eth0.1/x`.
+    """
+    dot, slash = key.find("."), key.find("/")
+    if slash < 0 or 0 <= dot < slash:
+        return key.translate({ord("."): "/", ord("/"): "."})
+    return key
+
+
 def configure(context: Context) -> None:
     """Operations that set what the new namespaces hold: loopback, names, sysctls."""
     if context.is_new("network"):
@@ -173,7 +183,6 @@ def configure(context: Context) -> None:
         name = spec["domainname"]
         context.add(Op(lib.OP_DOMAINNAME, name, name, pointer="/domainname"))
     for key, value in context.linux.get("sysctl", {}).items():
-        # Interfaces may have dots in their names: sysctl(8) writes such keys with slashes.
-        path = key if "/" in key else key.replace(".", "/")
+        path = sysctl_path(key)
         where = "/linux/sysctl/" + key.replace("~", "~0").replace("/", "~1")
         context.add(Op(lib.OP_SYSCTL, f"{key} = {value}", path, value, pointer=where))
