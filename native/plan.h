@@ -74,8 +74,9 @@ enum plan_code {
 	OP_SYSCTL = 15,       /* s1 path below /proc/sys, s2 value */
 	OP_PROPAGATION = 16,  /* s1 host path: the mount that holds it; [0] MS_* propagation */
 	OP_ROOTFS = 17,       /* s1 host path, or fd: a detached tree; [0] MS_* propagation, 0: as it is */
-	OP_MOUNT = 18,        /* s1 path, s2 type, s3 source, s4 options; [0] MOUNT_ATTR_*,
-	                         [1] propagation, [2] number of options, [3] MS_* of the old call */
+	OP_MOUNT = 18,        /* s1 path, s2 type, s3 source, s4 options, s5 an option for the mode of a
+	                         directory that is there; [0] MOUNT_ATTR_*, [1] propagation,
+	                         [2] number of options, [3] MS_* of the old call */
 	OP_BIND = 19,         /* s1 path, s2 host path (or fd: a detached tree, and s3 words for who makes it);
 	                         [0] attributes to set, [1] to clear, [2] to clear where the kernel
 	                         lets us, [3] propagation */
@@ -122,7 +123,6 @@ enum plan_flag {
 	FLAG_DROP_SETUP = 128,  /* OP_CAPABILITIES: give up what FLAG_KEEP_SETUP kept */
 	FLAG_CHROOT = 256,      /* OP_PIVOT: the mount namespace is not ours: chroot(2) only */
 	FLAG_MOVE = 512,        /* OP_PIVOT: a root that pivot_root(2) refuses, on a ramfs for instance */
-	FLAG_KEEP_MODE = 512,   /* OP_MOUNT: a directory that is there lends the tmpfs its mode */
 	FLAG_SOURCE_NOFOLLOW = 1024, /* OP_BIND */
 	FLAG_TARGET_NOFOLLOW = 2048, /* OP_BIND, OP_MOUNT, OP_REMOUNT: on a symbolic link itself */
 	FLAG_SECOND_TRY = 4096, /* OP_CWD: after the change of user, if the first was refused */

@@ -70,7 +70,7 @@ NAMES: dict[int, str] = {
     lib.OP_MKDIR: "mkdir",
     lib.OP_HOME: "home",
     lib.OP_REMOUNT: "remount",
-    lib.OP_BIND_LINK: "bind",
+    lib.OP_BIND_LINK: "bind-link",
 }
 
 

@@ -74,8 +74,8 @@ def filesystem(context: Context, mount: Mount, options: Options, pointer: str) -
     flags = lib.FLAG_ORDINARY if kind in _KERNEL else 0
     flags |= lib.FLAG_TARGET_NOFOLLOW if options.target_nofollow else 0
     flags |= lib.FLAG_COPY_UP if options.copy_up else 0
-    if kind == "tmpfs" and not any(word.startswith("mode=") for word in data):
-        flags |= lib.FLAG_KEEP_MODE  # as runc and crun; tmpfs(5) itself would be open to all
+    # As runc and crun: a tmpfs has the mode of the directory that it covers, not tmpfs(5)'s 1777.
+    given = any(word.startswith("mode=") for word in data)
     attributes = options.set & ~syscalls.MOUNT_ATTR_RDONLY if late else options.set
     numbers = [attributes, _first(options), len(data), options.legacy_flags()]
     context.add(
@@ -86,6 +86,7 @@ def filesystem(context: Context, mount: Mount, options: Options, pointer: str) -
             kind,
             source,
             data,
+            "" if given or kind != "tmpfs" else "mode",
             pointer=pointer,
             numbers=numbers,
             flags=flags,

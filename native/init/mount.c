@@ -229,35 +229,43 @@ static uint64_t target_lookup(const struct plan_op *op)
 	return op->flags & FLAG_TARGET_NOFOLLOW ? PATH_NOFOLLOW : 0;
 }
 
-/* The directory to mount on. FLAG_KEEP_MODE: one that is there gives the file system its mode, as an option. */
-static int mount_target(struct context *ctx, const struct plan_op *op, char option[12])
+/* "mode=0755": the option `name` with the permissions of a directory. */
+static int mode_option(struct context *ctx, const char *name, int fd, char option[16])
 {
-	const char *path = plan_string(ctx, op->string[1]);
-	int bit, r, target = path_open(ctx, path, O_PATH, target_lookup(op));
+	size_t length = strlen(name), digit;
 	struct statx st;
+	int r = length > 8 ? -EPROTO : file_mode(ctx, fd, &st);
+
+	if (r < 0)
+		return r;
+	memcpy(option, name, length);
+	option[length] = '=';
+	for (digit = 0; digit < 4; digit++)
+		option[length + 1 + digit] = (char)('0' + (st.stx_mode >> (9 - 3 * digit) & 7));
+	option[length + 5] = 0;
+	return 0;
+}
+
+/* The directory to mount on; one that was there may have an option to give. */
+static int mount_target(struct context *ctx, const struct plan_op *op, char option[16])
+{
+	const char *path = plan_string(ctx, op->string[1]), *name = plan_string(ctx, op->string[5]);
+	int r, target = path_open(ctx, path, O_PATH, target_lookup(op));
 
 	if (target == -ENOENT)
 		return path_make(ctx, path, S_IFDIR, 0755, target_lookup(op));
 	if (target == -ELOOP && (op->flags & FLAG_ORDINARY))
 		say(ctx, "must be mounted on an ordinary directory");
-	if (target < 0 || !(op->flags & FLAG_KEEP_MODE))
-		return target;
-	r = file_mode(ctx, target, &st);
-	if (r < 0) {
+	r = target < 0 || !*name ? 0 : mode_option(ctx, name, target, option);
+	if (r < 0)
 		close_fd(&target);
-		return r;
-	}
-	memcpy(option, "mode=", 5);
-	for (bit = 0; bit < 4; bit++)
-		option[5 + bit] = (char)('0' + (st.stx_mode >> (9 - 3 * bit) & 7));
-	option[9] = 0;
-	return target;
+	return r < 0 ? r : target;
 }
 
 int op_mount(struct context *ctx, const struct plan_op *op)
 {
 	char **options = plan_list(ctx, op->string[4], op->number[2]);
-	char mode[12] = "";
+	char mode[16] = "";
 	int r, tree, target;
 
 	if (!options)
