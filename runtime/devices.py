@@ -75,7 +75,8 @@ def _link(path: str, target: str, flags: int = 0) -> Op:
 def _configured(context: Context, device: LinuxDevice, pointer: str) -> None:
     # Engines copy st_mode, type and all; the type is that of `type`.
     mode = _TYPES[device["type"]] | stat.S_IMODE(device.get("fileMode", 0o666))
-    number = os.makedev(device.get("major", 0), device.get("minor", 0))
+    numbered = device["type"] != "p"
+    number = os.makedev(device.get("major", 0), device.get("minor", 0)) if numbered else 0
     owner = device.get("uid", 0), device.get("gid", 0)
     _device(context, inside(device["path"]), mode, number, owner, pointer)
 

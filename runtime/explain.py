@@ -100,6 +100,12 @@ def _refused(message: Message) -> str:
         )
     if code == lib.OP_SYSCTL:
         return "this sysctl belongs to no namespace of the container's own"
+    if message.step == "mount_setattr":
+        return "a flag of the source is locked in this user namespace, and can't be taken away"
+    if code == lib.OP_REMOUNT:
+        return (
+            "the file system is another user namespace's: with `bind`, its mount alone is changed"
+        )
     if code == lib.OP_MOUNT:
         return "a user namespace may mount only what its own namespaces hold"
     if code == lib.OP_GROUPS:

@@ -39,6 +39,8 @@ def prepare_rootfs(context: Context) -> None:
         raise Unsupported(text, pointer=pointer, hint="leave --no-pivot out")
     # Moved roots leave the host's mounts in place, some to be unmounted: the host must not follow.
     hosts = "rslave" if not word or context.request.no_pivot else word
+    if hosts.endswith("unbindable"):
+        hosts = "rprivate"  # "the rootfs mount is …": what the container binds must stay bindable
     propagation = mount_options.PROPAGATION[hosts]
     numbers = [propagation]
     context.add(Op(lib.OP_PROPAGATION, f"/ {hosts}", "/", pointer=pointer, numbers=numbers))
@@ -77,7 +79,7 @@ def filesystem(context: Context, mount: Mount, options: Options, pointer: str) -
     # As runc and crun: a tmpfs has the mode of the directory that it covers, not tmpfs(5)'s 1777.
     given = any(word.startswith("mode=") for word in data)
     attributes = options.set & ~syscalls.MOUNT_ATTR_RDONLY if late else options.set
-    numbers = [attributes, _first(options), len(data), options.legacy_flags()]
+    numbers = [attributes, first_propagation(options), len(data), options.legacy_flags()]
     context.add(
         Op(
             lib.OP_MOUNT,
@@ -124,7 +126,7 @@ def bind(context: Context, mount: Mount, options: Options, pointer: str) -> None
     inner = source.startswith(context.request.rootfs.rstrip("/") + "/")
     users = "user" in context.namespaces and context.facts.privileged
     outside = bool(ids) or (users and not inner)
-    propagation = _first(options)
+    propagation = first_propagation(options)
     if outside and not propagation and context.linux.get("rootfsPropagation") == "rprivate":
         propagation = _PRIVATE
     context.add(
@@ -199,11 +201,11 @@ def remount(context: Context, mount: Mount, options: Options, pointer: str) -> N
         )
     )  # fmt: skip
     if options.propagation:
-        _propagate(context, _first(options), target, pointer)
+        _propagate(context, first_propagation(options), target, pointer)
     further(context, options, target, pointer)
 
 
-def _first(options: Options) -> int:
+def first_propagation(options: Options) -> int:
     """Propagation that the mount gets with its operation; `further` has the rest."""
     return options.earlier[0] if options.earlier else options.propagation
 
