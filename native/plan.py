@@ -76,6 +76,8 @@ NAMES: dict[int, str] = {
     lib.OP_LABEL: "label",
     lib.OP_MEMORY_POLICY: "memory-policy",
     lib.OP_FILE_LABEL: "file-label",
+    lib.OP_REMOUNT: "remount",
+    lib.OP_BIND_LINK: "bind-link",
 }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from native import plan
 from native.plan import Op
-from runtime import devices, hooks, mounting, mounts, namespaces, process, sysctl, unsupported
+from runtime import devices, hooks, mounting, mounts, namespaces, process, sysctl
 from runtime.context import Context
 
 TYPE_CHECKING = False
@@ -56,6 +56,7 @@ STAGES: tuple[tuple[Callable[[Context], None], bool], ...] = (
     (hooks.of_runtime, False),
     (hooks.of_container, False),
     (sysctl.operations, False),
+    (mounts.finish, True),
     (mounts.hide, True),
     (mounts.enter_rootfs, False),
     (process.home, False),
@@ -79,7 +80,6 @@ def compile_container(
 ) -> Plan:
     """The plan of a container. Raises Unsupported where the spec asks for what is not there yet."""
     context = Context(spec, facts, request, seccomp_filter)
-    unsupported.check(spec)
     own_mounts = context.is_new("mount")
     for stage, needs_mounts in STAGES:
         if own_mounts or not needs_mounts:

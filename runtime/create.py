@@ -48,8 +48,9 @@ class CreateOptions:
     console_required: the spec must ask for one, because somebody waits for it.
     stdio: descriptors of the process. preserved: further ones, its 3 and on; the first listen_fds
     of them are sockets for it (sd_listen_fds(3)). pid_file: where
-    its pid is written. systemd_cgroup: the driver. on_plan: called with the plan before it runs.
-    on_warning: called with what does not stop the operation.
+    its pid is written. no_pivot: the root is moved instead. systemd_cgroup: the driver.
+    on_plan: called with the plan before it runs. on_warning: called with what does not stop the
+    operation.
     """
 
     __slots__ = (
@@ -57,6 +58,7 @@ class CreateOptions:
         "console_required",
         "listen_fds",
         "new_keyring",
+        "no_pivot",
         "on_plan",
         "on_warning",
         "pid_file",
@@ -70,6 +72,7 @@ class CreateOptions:
         self.console_required = False
         self.listen_fds = 0
         self.new_keyring = True
+        self.no_pivot = False
         self.on_plan: Callable[[Plan], None] | None = None
         self.on_warning: Callable[[str], None] | None = None
         self.pid_file = ""
@@ -183,7 +186,9 @@ class _Creation:
         if self.resctrl is not None:
             self.resctrl.create(self.spec["linux"]["intelRdt"])
         request = prepare.request_for(self.record.id, self.bundle.rootfs, self.cgroup, self.resctrl)
+        request.bundle = self.bundle.path
         request.new_keyring = self.options.new_keyring
+        request.no_pivot = self.options.no_pivot
         request.listen_fds = self.options.listen_fds
         made = compile_container(self.spec, self.facts, request, filter_)
         if self.options.on_plan is not None:

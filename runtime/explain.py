@@ -109,6 +109,8 @@ def _executable(message: Message, reason: str) -> str:
 def hint(message: Message) -> str:
     """What is well known about such a failure."""
     code, error = message.code, message.error
+    if (code, error) in WELL_KNOWN:
+        return WELL_KNOWN[code, error]
     if code == lib.OP_EXEC and error == errno.ENOENT:
         return "the file is there: its interpreter or dynamic loader is not"
     if code == lib.OP_EXEC and error == errno.ENOEXEC:
@@ -125,7 +127,7 @@ def hint(message: Message) -> str:
         return "the kernel has no such file system type"
     if error == errno.EROFS and code in (lib.OP_MKDIR, lib.OP_MOUNT, lib.OP_BIND, lib.OP_DEVICE):
         return "the mount point is missing, and the file system is read-only"
-    return WELL_KNOWN.get((code, error), "")
+    return ""
 
 
 def _refused(message: Message) -> str:
@@ -140,6 +142,12 @@ def _refused(message: Message) -> str:
         )
     if code == lib.OP_SYSCTL:
         return "this sysctl belongs to no namespace of the container's own"
+    if message.step == "mount_setattr":
+        return "a flag of the source is locked in this user namespace, and can't be taken away"
+    if code == lib.OP_REMOUNT:
+        return (
+            "the file system is another user namespace's: with `bind`, its mount alone is changed"
+        )
     if code == lib.OP_MOUNT:
         return "a user namespace may mount only what its own namespaces hold"
     if code == lib.OP_GROUPS:

@@ -62,7 +62,7 @@ def features() -> dict[str, object]:
                 "modes": list(scheduling.MEMORY_MODES),
                 "flags": list(scheduling.MEMORY_FLAGS),
             },
-            "mountExtensions": {"idmap": {"enabled": False}},
+            "mountExtensions": {"idmap": {"enabled": True}},
             "netDevices": {"enabled": True},
         },
         "annotations": annotations,
@@ -78,11 +78,7 @@ def mount_words() -> list[str]:
         *mount_options.PROPAGATION,
         *mount_options.SUPERBLOCK,
         *mount_options.IGNORED,
-        "bind",
-        "rbind",
-        "tmpcopyup",
-        "src-nofollow",
-        "dest-nofollow",
+        *mount_options.EXTENSIONS,
     }
     return sorted(words)
 

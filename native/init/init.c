@@ -211,6 +211,8 @@ static int run(struct context *ctx, const struct plan_op *op)
 	case OP_LABEL: return op_label(ctx, op);
 	case OP_MEMORY_POLICY: return op_memory_policy(ctx, op);
 	case OP_FILE_LABEL: return op_file_label(ctx, op);
+	case OP_REMOUNT: return op_remount(ctx, op);
+	case OP_BIND_LINK: return op_bind(ctx, op);
 	case OP_NONE:
 	case PLAN_CODES: break;
 	}

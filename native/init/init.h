@@ -62,6 +62,9 @@ int op_sync(struct context *ctx, const struct plan_op *op);
 int op_ready(struct context *ctx, const struct plan_op *op);
 int op_wait_start(struct context *ctx, const struct plan_op *op);
 
+/* A bit of our own among RESOLVE_*: the last component is not followed. */
+#define PATH_NOFOLLOW (1ULL << 63)
+
 /* path.c: every path of the rootfs is resolved here */
 int path_open(struct context *ctx, const char *path, int flags, uint64_t resolve);
 int path_make(struct context *ctx, const char *path, uint32_t type, uint32_t mode, uint64_t resolve);
@@ -86,16 +89,23 @@ int op_domainname(struct context *ctx, const struct plan_op *op);
 int op_sysctl(struct context *ctx, const struct plan_op *op);
 
 /* mount.c */
-int op_propagation(struct context *ctx, const struct plan_op *op);
-int op_rootfs(struct context *ctx, const struct plan_op *op);
 int op_mount(struct context *ctx, const struct plan_op *op);
 int op_bind(struct context *ctx, const struct plan_op *op);
 int op_attr(struct context *ctx, const struct plan_op *op);
-int op_mask(struct context *ctx, const struct plan_op *op);
-int op_readonly(struct context *ctx, const struct plan_op *op);
-int op_pivot(struct context *ctx, const struct plan_op *op);
+int op_remount(struct context *ctx, const struct plan_op *op);
 int clone_tree(struct context *ctx, int fd, const char *path, unsigned int flags);
 int attach_tree(struct context *ctx, int tree, int target);
+int set_attributes(struct context *ctx, int fd, int recursive, const uint64_t number[4]);
+int set_propagation(struct context *ctx, int fd, uint64_t propagation);
+
+/* hide.c */
+int op_mask(struct context *ctx, const struct plan_op *op);
+int op_readonly(struct context *ctx, const struct plan_op *op);
+
+/* root.c */
+int op_propagation(struct context *ctx, const struct plan_op *op);
+int op_rootfs(struct context *ctx, const struct plan_op *op);
+int op_pivot(struct context *ctx, const struct plan_op *op);
 
 /* copyup.c */
 int copy_up(struct context *ctx, int from, int to);

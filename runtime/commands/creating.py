@@ -8,7 +8,6 @@ import os
 from runtime import options
 from runtime.create import CreateOptions
 from runtime.descriptors import preserved_fds
-from runtime.errors import Unsupported
 from runtime.options import Flag
 
 TYPE_CHECKING = False
@@ -32,10 +31,9 @@ FLAGS = (
 
 
 def create_options(call: Globals, given: options.Options) -> CreateOptions:
-    """The library's options for these flags. Raises Unsupported."""
-    if given.flag("no-pivot"):
-        raise Unsupported("--no-pivot is not supported yet")
+    """The library's options for these flags. Raises OrlopError."""
     result = CreateOptions()
+    result.no_pivot = given.flag("no-pivot")
     result.new_keyring = not given.flag("no-new-keyring")
     result.pid_file = given.text("pid-file")
     result.listen_fds = listen_fds()
