@@ -134,6 +134,7 @@ enum plan_sync {
 	SYNC_STATE = 6,   /* the answer carries a file with the state, for OP_HOOK */
 	SYNC_PREPARE = 7, /* what only the parent can do: limits above the hard ones */
 	SYNC_CREATED = 8, /* as SYNC_STATE, with status "created", for startContainer hooks */
+	SYNC_SCOPE = 9,   /* the parent has moved this process into its cgroup */
 };
 
 enum plan_kind {

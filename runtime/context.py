@@ -20,8 +20,9 @@ class Request:
 
     id: the container's. rootfs: absolute host path. new_keyring: a session keyring of its own.
     cgroups: names of the hierarchies that the init joins, in order. clone_into_cgroup: the cgroup
-    is joined by clone3 instead (v2). cgroup_paths: directory of the container in each hierarchy.
-    listen_fds: how many of the preserved descriptors are sockets for it (sd_listen_fds(3)).
+    is joined by clone3 instead (v2). scope: the parent moves the init there. cgroup_paths:
+    directory of the container in each hierarchy. listen_fds: how many of the preserved descriptors
+    are sockets for it (sd_listen_fds(3)).
     """
 
     __slots__ = (
@@ -32,6 +33,7 @@ class Request:
         "listen_fds",
         "new_keyring",
         "rootfs",
+        "scope",
     )
 
     def __init__(
@@ -50,6 +52,7 @@ class Request:
         self.new_keyring = new_keyring
         self.cgroups = list(cgroups)
         self.clone_into_cgroup = clone_into_cgroup
+        self.scope = False
         self.cgroup_paths = cgroup_paths or {}
         self.listen_fds = listen_fds
 

@@ -11,7 +11,7 @@ import os
 
 from native import plan, syscalls
 from native.plan import Op
-from runtime import devices, host, pid_file, process, rlimits, state, stdio
+from runtime import devices, host, namespaces, pid_file, process, rlimits, state, stdio
 from runtime.container import Container
 from runtime.context import Context, Request
 from runtime.errors import UsageError
@@ -74,6 +74,8 @@ def compile_exec(context: Context, joined: Sequence[str], cgroups: Sequence[str]
     """The plan of an exec: a container's without what makes the container."""
     process.oom_score(context)
     context.add(Op(lib.OP_NON_DUMPABLE, ""))
+    if context.request.scope:
+        namespaces.join_scope(context)
     for name in cgroups:
         context.add(Op(lib.OP_CGROUP, f"join {name}", fd=f"cgroup/{name}"))
     if joined:
@@ -141,15 +143,18 @@ def _launch(container: Container, pidfd: int, wanted: Process, options: ExecOpti
     opened: dict[str, int] = {"init": pidfd}
     cgroup_fd = -1
     names: list[str] = []
+    context = _context(spec, wanted, joined, filter_, options.listen_fds)
+    handlers = _handlers(options, wanted, filter_, container)
     try:
-        if cgroup is not None:
+        if cgroup is not None and cgroup.attaches:
+            context.request.scope = True
+            handlers.scope = _attaching(cgroup, options.sub_cgroup)
+        elif cgroup is not None:
             cgroup_fd, names = _open_cgroup(cgroup, options.sub_cgroup, opened)
-        made = compile_exec(
-            _context(spec, wanted, joined, filter_, options.listen_fds), joined, names
-        )
+        made = compile_exec(context, joined, names)
         launch = Launch(
             made,
-            _handlers(options, wanted, filter_, container),
+            handlers,
             opened,
             stdio=options.stdio,
             preserved=options.preserved,
@@ -167,6 +172,10 @@ def _launch(container: Container, pidfd: int, wanted: Process, options: ExecOpti
                 os.close(fd)
         if cgroup_fd >= 0:
             os.close(cgroup_fd)
+
+
+def _attaching(cgroup: Cgroup, sub: str) -> Callable[[int], None]:
+    return lambda pid: cgroup.add_process(pid, sub)
 
 
 def _open_cgroup(cgroup: Cgroup, sub: str, opened: dict[str, int]) -> tuple[int, list[str]]:

@@ -12,6 +12,8 @@ from spec.errors import OrlopError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from runtime.cgroups.cgroup import Cgroup
     from runtime.host import Facts
     from runtime.seccomp import Filter
@@ -42,25 +44,44 @@ def seccomp_filter(spec: Spec, *, cached: bool = True) -> Filter | None:
     return compile_filter(profile, folder)
 
 
-def resolve_cgroup(spec: Spec, container_id: str, facts: Facts, *, systemd: bool = False) -> Cgroup:
-    """The cgroup that the spec asks for; nothing is made."""
+def resolve_cgroup(
+    spec: Spec,
+    container_id: str,
+    facts: Facts,
+    *,
+    systemd: bool = False,
+    allowed: Sequence[str] = (),
+) -> Cgroup:
+    """The cgroup that the spec asks for; nothing is made.
+
+    allowed: what annotations must begin with to set properties of systemd's unit.
+    """
+    annotations = {
+        key: value
+        for key, value in spec.get("annotations", {}).items()
+        if any(key.startswith(prefix) for prefix in allowed)
+    }
     return cgroups.resolve(
         spec.get("linux", {}).get("cgroupsPath", ""),
         container_id,
         driver="systemd" if systemd else "cgroupfs",
         rootless=not facts.privileged,
         host=facts.cgroup,
+        annotations=annotations,
     )
 
 
 def request_for(container_id: str, rootfs: str, cgroup: Cgroup) -> Request:
     """The compiler's request for a container in this cgroup."""
     paths = cgroup.paths()
-    into = cgroup.mode == "v2"
-    return Request(
+    scope = cgroup.needs_init
+    into = cgroup.mode == "v2" and not scope
+    request = Request(
         container_id,
         rootfs,
-        cgroups=[] if into else cgroup.hierarchies(),
+        cgroups=[] if into or scope else cgroup.hierarchies(),
         clone_into_cgroup=into,
         cgroup_paths=paths,
     )
+    request.scope = scope
+    return request
