@@ -218,6 +218,8 @@ class _Writer:
     def _text(self, code: str, value: object) -> None:
         if not isinstance(value, str) or "\0" in value:
             raise ValueError(f"{value!r} is not of type {code!r}")
+        if code == "g":
+            types(value)
         text = value.encode()
         self._number("y" if code == "g" else "u", len(text))
         self.data += text + b"\0"

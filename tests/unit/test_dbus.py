@@ -84,7 +84,7 @@ def test_an_error_is_raised(serve: Serve) -> None:
     error[20:24] = (1).to_bytes(4, "little")
     connection = dbus.Connection(serve(AUTHENTICATED, bytes(error)), bus=False)
     try:
-        with pytest.raises(dbus.CallFailed, match="Get: Unit x.scope was already loaded") as caught:
+        with pytest.raises(dbus.CallFailed, match=r"Get: Unit .* already loaded") as caught:
             call(connection)
         assert caught.value.name == "org.freedesktop.systemd1.UnitExists"
     finally:

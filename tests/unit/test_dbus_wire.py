@@ -24,7 +24,7 @@ FIELDS = {
     wire.INTERFACE: "org.freedesktop.systemd1.Manager",
     wire.DESTINATION: "org.freedesktop.systemd1",
 }
-ARGUMENTS = ("a-b.scope", "fail", PROPERTIES, [])
+ARGUMENTS: tuple[object, ...] = ("a-b.scope", "fail", PROPERTIES, [])
 SIGNATURE = "ssa(sv)a(sa(sv))"
 
 
@@ -118,7 +118,7 @@ def test_the_other_byte_order() -> None:
 
 @pytest.mark.parametrize("cut", [20, 60, 120])
 def test_a_truncated_message_is_an_error(cut: int) -> None:
-    with pytest.raises(ValueError, match="ends too|signature|index|decode"):
+    with pytest.raises(ValueError, match=r"ends too|decode"):
         wire.unpack(dbus_messages.JOB_REMOVED[:-cut]).arguments()
 
 
