@@ -153,6 +153,23 @@ def test_limits_are_in_the_unit_and_in_the_files(container: Container, bundle: B
     assert {name: (found / name).read_text().strip() for name in V2_FILES} == V2_FILES
 
 
+@requires("cgroup2")
+def test_processors(container: Container, bundle: Bundle) -> None:
+    controllers = (hierarchies.mountpoints()["v2"] / "cgroup.controllers").read_text().split()
+    bundle.resources["cpu"] = {"cpus": "0", "mems": "0"}
+    if "cpuset" not in controllers:
+        assert container.create(check=False).returncode == 1
+        assert not is_known(unit_of(bundle))
+        return
+    container.create()
+    expected = {"AllowedCPUs": "0", "AllowedMemoryNodes": "0"}
+    assert show(unit_of(bundle), *expected) == expected
+    assert (directory(bundle) / "cpuset.cpus").read_text() == "0\n"
+    loaded(container).apply({"pids": {"limit": 3}})
+    assert show(unit_of(bundle), *expected) == expected
+    assert (directory(bundle) / "cpuset.cpus").read_text() == "0\n"
+
+
 @requires("cgroup2", "runc")
 def test_limits_are_runcs(container: Container, make_bundle: Callable[[], Bundle]) -> None:
     """But for the weight, whose formula was another in runc 1.1."""
@@ -218,6 +235,44 @@ def test_update(container: Container, bundle: Bundle) -> None:
     cgroup.apply({"cpu": {"quota": 50000}})
     assert (found / "cpu.max").read_text() == "50000 100000\n"
     assert show(unit_of(bundle), "CPUQuotaPerSecUSec") == {"CPUQuotaPerSecUSec": "500ms"}
+
+
+@requires("cgroup1")
+def test_limits_and_devices_on_v1(container: Container, bundle: Bundle) -> None:
+    """systemd owns the list of devices there, and writes it whenever it touches the unit."""
+    bundle.resources.update(LIMITS)
+    bundle.resources["devices"] = [
+        {"allow": False, "access": "rwm"},
+        {"allow": True, "type": "c", "minor": 7, "access": "r"},  # which systemd can't express
+    ]
+    container.create()
+    assert show(unit_of(bundle), "MemoryLimit", "CPUShares", "TasksMax", "DevicePolicy") == {
+        "MemoryLimit": str(64 << 20),
+        "CPUShares": "1024",
+        "TasksMax": "20",
+        "DevicePolicy": "strict",
+    }
+    cpu = directory(bundle, "cpu")
+    assert (cpu / "cpu.cfs_quota_us").read_text() == "25000\n"
+    devices = directory(bundle, "devices") / "devices.list"
+    before = set(devices.read_text().splitlines())
+    assert "c *:7 r" in before
+    assert "c 1:3 rwm" in before
+
+    loaded(container).apply({"memory": {"limit": 96 << 20}, "pids": {"limit": 30}})
+    assert show(unit_of(bundle), "MemoryLimit", "TasksMax") == {
+        "MemoryLimit": str(96 << 20),
+        "TasksMax": "30",
+    }
+    assert (cpu / "cpu.cfs_quota_us").read_text() == "25000\n"
+    assert (directory(bundle) / "memory.limit_in_bytes").read_text() == f"{96 << 20}\n"
+    assert set(devices.read_text().splitlines()) == before
+
+    systemctl("daemon-reload")
+    after = set(devices.read_text().splitlines())
+    assert after <= before
+    assert "c 1:3 rwm" in after
+    assert container.status == "created"
 
 
 def test_limits_outlive_a_reload(container: Container, bundle: Bundle) -> None:

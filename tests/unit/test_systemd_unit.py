@@ -4,18 +4,22 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from runtime import cgroups
+from runtime import cgroups, namespaces, prepare
 from runtime.cgroups import systemd, systemd_manager
 from runtime.cgroups.host import Hierarchy, Host
 from runtime.cgroups.systemd_unit import slice_cgroup, unit
+from runtime.context import Context
+from runtime.host import Facts
 from spec.errors import OrlopError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from spec.types import Spec
 
 V2 = Host("v2", [], Hierarchy(2, ("",), "/sys/fs/cgroup", "/", "/own"))
 HYBRID = Host(
@@ -119,6 +123,32 @@ def test_other_records_are_refused(changed: dict[str, object]) -> None:
     saved.update(changed)
     with pytest.raises(OrlopError, match="saved cgroup"):
         cgroups.load(saved)
+
+
+@pytest.mark.usefixtures("booted")
+@pytest.mark.parametrize(
+    ("joined", "expected"),
+    [
+        ([], ["sync moved into the cgroup", "unshare cgroup namespace"]),
+        (["pid"], ["sync moved into the cgroup", "setns", "fork", "unshare cgroup namespace"]),
+    ],
+)
+def test_plan_waits_for_the_scope_before_it_goes_on(joined: list[str], expected: list[str]) -> None:
+    cgroup = cgroups.resolve("", "box", driver="systemd", host=V2)
+    request = prepare.request_for("box", "/", cgroup)
+    assert (request.scope, request.clone_into_cgroup, request.cgroups) == (True, False, [])
+    linux = {
+        "namespaces": [
+            {"type": name, **({"path": "/x"} if name in joined else {})}
+            for name in ("pid", "mount", "cgroup")
+        ]
+    }
+    facts = Facts(privileged=True, uid=0, gid=0, kcore=True, cgroup=V2, last_capability=40)
+    context = Context(cast("Spec", {"process": {}, "linux": linux}), facts, request)
+    namespaces.enter(context)
+    shown = [op.describe() for op in context.plan.ops if op.name != "non-dumpable"]
+    assert len(shown) == len(expected), shown
+    assert all(line.startswith(start) for line, start in zip(shown, expected, strict=True)), shown
 
 
 @pytest.mark.usefixtures("booted")
