@@ -152,6 +152,7 @@ enum plan_sync {
 	SYNC_PREPARE = 7, /* what only the parent can do: limits above the hard ones */
 	SYNC_CREATED = 8, /* as SYNC_STATE, with status "created", for startContainer hooks */
 	SYNC_NETWORK = 9, /* network devices are in the container's namespace */
+	SYNC_SCOPE = 10,  /* the parent has moved this process into its cgroup */
 };
 
 enum plan_kind {

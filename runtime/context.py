@@ -20,11 +20,12 @@ class Request:
 
     id: the container's. rootfs: absolute host path. new_keyring: a session keyring of its own.
     cgroups: names of the hierarchies that the init joins, in order. clone_into_cgroup: the cgroup
-    is joined by clone3 instead (v2). cgroup_paths: directory of the container in each hierarchy.
-    listen_fds: how many of the preserved descriptors are sockets for it (sd_listen_fds(3)).
-    resctrl: directories of the resctrl groups that the init joins.
-    bundle: absolute path that relative sources of bind mounts are below. no_pivot: the root is
-    moved, for one that pivot_root(2) refuses.
+    is joined by clone3 instead (v2). scope: the parent moves the init there. cgroup_paths:
+    directory of the container in each hierarchy. listen_fds: how many of the preserved descriptors
+    are sockets for it (sd_listen_fds(3)).
+    resctrl: directories of the resctrl groups that the init joins. bundle: absolute path that
+    relative sources of bind mounts are below. no_pivot: the root is moved, for one that
+    pivot_root(2) refuses.
     """
 
     __slots__ = (
@@ -38,6 +39,7 @@ class Request:
         "no_pivot",
         "resctrl",
         "rootfs",
+        "scope",
     )
 
     def __init__(
@@ -58,6 +60,7 @@ class Request:
         self.new_keyring = new_keyring
         self.cgroups = list(cgroups)
         self.clone_into_cgroup = clone_into_cgroup
+        self.scope = False
         self.cgroup_paths = cgroup_paths or {}
         self.listen_fds = listen_fds
         self.resctrl: list[str] = []

@@ -49,11 +49,13 @@ class CreateOptions:
     stdio: descriptors of the process. preserved: further ones, its 3 and on; the first listen_fds
     of them are sockets for it (sd_listen_fds(3)). pid_file: where
     its pid is written. no_pivot: the root is moved instead. systemd_cgroup: the driver.
+    allowed_annotations: what annotations that are potentially unsafe must begin with to count.
     on_plan: called with the plan before it runs. on_warning: called with what does not stop the
     operation.
     """
 
     __slots__ = (
+        "allowed_annotations",
         "console",
         "console_required",
         "listen_fds",
@@ -68,6 +70,7 @@ class CreateOptions:
     )
 
     def __init__(self) -> None:
+        self.allowed_annotations: Sequence[str] = ()
         self.console: Callable[[int], None] | None = None
         self.console_required = False
         self.listen_fds = 0
@@ -105,7 +108,11 @@ def create(root: str, container_id: str, bundle_path: str, options: CreateOption
     os.makedirs(root, mode=0o700, exist_ok=True)
     filter_ = prepare.seccomp_filter(bundle.spec)
     cgroup = prepare.resolve_cgroup(
-        bundle.spec, container_id, facts, systemd=options.systemd_cgroup
+        bundle.spec,
+        container_id,
+        facts,
+        systemd=options.systemd_cgroup,
+        allowed=options.allowed_annotations,
     )
     cgroup.verify_unused()
     record.cgroup = cgroup.saved()
@@ -181,8 +188,8 @@ class _Creation:
         """Make it all; the caller undoes what this leaves on failure."""
         self.filter = filter_
         self.cgroup.create(self.spec.get("linux", {}).get("resources", {}))
-        self._delegate()
-        self.record.cgroup = self.cgroup.saved()  # which of it was made; written when it is ready
+        if not self.cgroup.needs_init:
+            self._cgroup_made()
         if self.resctrl is not None:
             self.resctrl.create(self.spec["linux"]["intelRdt"])
         request = prepare.request_for(self.record.id, self.bundle.rootfs, self.cgroup, self.resctrl)
@@ -206,11 +213,16 @@ class _Creation:
             if cgroup_fd >= 0:
                 os.close(cgroup_fd)
 
-    def _delegate(self) -> None:
+    def _adopt(self, pid: int) -> None:
+        self.cgroup.adopt(pid)
+        self._cgroup_made()
+
+    def _cgroup_made(self) -> None:
         if self.cgroup.mode == "v2":
             from runtime.cgroups import delegation
 
             delegation.give(self.cgroup, self.spec, self.facts)
+        self.record.cgroup = self.cgroup.saved()  # which of it was made; written when it is ready
 
     def _launch(self, made: Plan, opened: dict[str, int], cgroup_fd: int) -> int:
         launch = Launch(
@@ -248,6 +260,7 @@ class _Creation:
 
     def _handlers(self) -> Handlers:
         handlers = Handlers()
+        handlers.scope = self._adopt
         handlers.idmap = self._write_maps
         handlers.network = self._move_devices
         handlers.hooks = self._run_hooks

@@ -11,7 +11,7 @@ import os
 
 from native import plan, syscalls
 from native.plan import Op
-from runtime import devices, host, pid_file, process, state, stdio
+from runtime import devices, host, namespaces, pid_file, process, state, stdio
 from runtime.container import Container
 from runtime.context import Context, Request
 from runtime.descriptors import open_tasks
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from native.plan import Plan
-    from runtime.cgroups.cgroup import Sub
+    from runtime.cgroups.cgroup import Cgroup, Sub
     from runtime.seccomp import Filter
     from spec.types import CPUAffinity, Process, Spec
 
@@ -82,6 +82,8 @@ def compile_exec(context: Context, joined: Sequence[str], cgroups: Sequence[str]
         context.add(Op(lib.OP_CGROUP, f"join {directory}", directory, fd=f"resctrl/{directory}"))
     affinity = context.process.get("execCPUAffinity", {})
     _affinity(context, affinity, "initial")
+    if context.request.scope:
+        namespaces.join_scope(context)
     for name in cgroups:
         context.add(Op(lib.OP_CGROUP, f"join {name}", fd=f"cgroup/{name}"))
     if affinity.get("initial") or affinity.get("final"):
@@ -159,15 +161,23 @@ def _launch(container: Container, pidfd: int, wanted: Process, options: ExecOpti
     filter_ = seccomp_filter(spec)
     # clone3 would begin in the cgroup: there is no "before" for the initial affinity then.
     late = bool(wanted.get("execCPUAffinity", {}).get("initial"))
-    place = Place(container.cgroup(), options.sub_cgroup, init.pid, late=late)
+    cgroup = container.cgroup()
+    attaches = cgroup is not None and cgroup.attaches
+    if attaches:  # a scope takes processes from its manager only, when they are there
+        place = Place(None, "", init.pid)
+    else:
+        place = Place(cgroup, options.sub_cgroup, init.pid, late=late)
     opened: dict[str, int] = {}
     try:
         context = _context(spec, wanted, joined, filter_, _request(container, options))
         context.request.resctrl = _open_resctrl(container, opened)
+        context.request.scope = attaches
         if wanted.get("apparmorProfile") or wanted.get("selinuxLabel"):
             opened["proc"] = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         made = compile_exec(context, joined, list(place.join_fds))
         handlers = _handlers(options, wanted, filter_, container)
+        if cgroup is not None and attaches:
+            handlers.scope = _attaching(cgroup, options.sub_cgroup)
         joins = {f"cgroup/{name}": fd for name, fd in place.join_fds.items()}
         launch = _start(made, handlers, {"init": pidfd, **joins, **opened}, place, options)
     finally:
@@ -215,6 +225,10 @@ def _start(
                 raise
         else:
             return launch
+
+
+def _attaching(cgroup: Cgroup, sub: Sub) -> Callable[[int], None]:
+    return lambda pid: cgroup.add_process(pid, sub)
 
 
 def _context(

@@ -23,6 +23,8 @@ HOOKS = (
     "poststart",
     "poststop",
 )
+#: Heeded only with --allow-annotation; a name that ends in "." stands for all that begin with it.
+UNSAFE_ANNOTATIONS = ("org.systemd.property.",)
 
 
 def features() -> dict[str, object]:
@@ -49,8 +51,8 @@ def features() -> dict[str, object]:
             "cgroup": {
                 "v1": True,
                 "v2": True,
-                "systemd": False,
-                "systemdUser": False,
+                "systemd": True,
+                "systemdUser": True,
                 "rdma": True,
             },
             "seccomp": filters,
@@ -66,7 +68,7 @@ def features() -> dict[str, object]:
             "netDevices": {"enabled": True},
         },
         "annotations": annotations,
-        "potentiallyUnsafeConfigAnnotations": [],
+        "potentiallyUnsafeConfigAnnotations": list(UNSAFE_ANNOTATIONS),
     }
 
 

@@ -101,11 +101,20 @@ def _join_cgroups(context: Context) -> None:
         text, where = f"join {directory}", "/linux/intelRdt"
         name = f"resctrl/{directory}"
         context.add(Op(lib.OP_CGROUP, text, directory, pointer=where, fd=name))
+    if context.request.scope:
+        join_scope(context)
+        return
     if context.request.clone_into_cgroup:
         return
     for name in context.request.cgroups:
         op = Op(lib.OP_CGROUP, f"join {name}", pointer="/linux/cgroupsPath", fd=f"cgroup/{name}")
         context.add(op)
+
+
+def join_scope(context: Context) -> None:
+    """The operation that waits until the parent has moved the process into its cgroup."""
+    where, numbers = "/linux/cgroupsPath", [lib.SYNC_SCOPE]
+    context.add(Op(lib.OP_SYNC, "moved into the cgroup", pointer=where, numbers=numbers))
 
 
 def _join(context: Context, joined: list[str]) -> None:

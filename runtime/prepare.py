@@ -13,6 +13,8 @@ from spec.errors import OrlopError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from runtime.cgroups.cgroup import Cgroup
     from runtime.host import Facts
     from runtime.intelrdt import Group
@@ -61,14 +63,30 @@ def set_outside(pid: int, process: Process) -> None:
         scheduling.apply(pid, process)
 
 
-def resolve_cgroup(spec: Spec, container_id: str, facts: Facts, *, systemd: bool = False) -> Cgroup:
-    """The cgroup that the spec asks for; nothing is made."""
+def resolve_cgroup(
+    spec: Spec,
+    container_id: str,
+    facts: Facts,
+    *,
+    systemd: bool = False,
+    allowed: Sequence[str] = (),
+) -> Cgroup:
+    """The cgroup that the spec asks for; nothing is made.
+
+    allowed: what annotations must begin with to set properties of systemd's unit.
+    """
+    annotations = {
+        key: value
+        for key, value in spec.get("annotations", {}).items()
+        if any(key.startswith(prefix) for prefix in allowed)
+    }
     return cgroups.resolve(
         spec.get("linux", {}).get("cgroupsPath", ""),
         container_id,
         driver="systemd" if systemd else "cgroupfs",
         rootless=not facts.privileged,
         host=facts.cgroup,
+        annotations=annotations,
     )
 
 
@@ -87,13 +105,15 @@ def request_for(
 ) -> Request:
     """The compiler's request for a container in this cgroup and this resctrl group."""
     paths = cgroup.paths()
-    into = cgroup.mode == "v2"
+    scope = cgroup.needs_init
+    into = cgroup.mode == "v2" and not scope
     request = Request(
         container_id,
         rootfs,
-        cgroups=[] if into else cgroup.hierarchies(),
+        cgroups=[] if into or scope else cgroup.hierarchies(),
         clone_into_cgroup=into,
         cgroup_paths=paths,
     )
     request.resctrl = resctrl.joined() if resctrl is not None else []
+    request.scope = scope
     return request

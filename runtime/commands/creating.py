@@ -40,6 +40,7 @@ def create_options(call: Globals, given: options.Options) -> CreateOptions:
     result.preserved = preserved_fds(given.number("preserve-fds") + listen_fds())
     result.systemd_cgroup = call.systemd_cgroup
     result.on_warning = call.log.warning
+    result.allowed_annotations = call.allowed_annotations
     if call.log.debugging:
         result.on_plan = call.log.plan
     return result
