@@ -67,7 +67,7 @@ enum plan_code {
 	OP_SYNC = 8,          /* [0] enum plan_sync */
 	OP_BECOME_ROOT = 9,   /* uid and gid 0 of the user namespace; FLAG_NO_SETGROUPS */
 	OP_SETSID = 10,
-	OP_KEYRING = 11,      /* s1 the session keyring's name */
+	OP_KEYRING = 11,      /* s1 the session keyring's name, [0] permissions added, keyctl_setperm(3) */
 	OP_LOOPBACK = 12,     /* lo up */
 	OP_HOSTNAME = 13,     /* s1 */
 	OP_DOMAINNAME = 14,   /* s1 */
@@ -81,7 +81,7 @@ enum plan_code {
 	OP_ATTR = 20,         /* s1 path: the mount made last, or FLAG_BY_PATH; numbers as OP_BIND */
 	OP_SYMLINK = 21,      /* s1 path, s2 target; FLAG_REPLACE */
 	OP_DEVICE = 22,       /* s1 path; [0] mode with type, [1] dev_t, [2] uid, [3] gid */
-	OP_MASK = 23,         /* s1 path */
+	OP_MASK = 23,         /* s1 path, s2 SELinux label of a directory's mask, may be empty */
 	OP_READONLY = 24,     /* s1 path */
 	OP_CONSOLE = 25,      /* a pty of the rootfs's devpts to the parent; [0] rows, [1] columns */
 	OP_HOOK = 26,         /* s1 executable, s2 argv, s3 env; [0] argc, [1] envc, [2] seconds,
@@ -104,7 +104,15 @@ enum plan_code {
 	OP_EXEC = 41,         /* s1 the name asked for, s2 argv, s3 env; [0] argc, [1] envc */
 	OP_MKDIR = 42,        /* s1 path, [0] mode */
 	OP_HOME = 43,         /* HOME for OP_EXEC: that of [0] uid in the root's /etc/passwd, or / */
-	PLAN_CODES = 44,
+	OP_SCHEDULER = 44,    /* s2 raw struct sched_attr, [0] its size */
+	OP_IO_PRIORITY = 45,  /* [0] class and level, as ioprio_set(2) takes them */
+	OP_AFFINITY = 46,     /* s2 raw set of CPUs, [0] its size, 0: all that the cgroup allows */
+	OP_PERSONALITY = 47,  /* [0] PER_* */
+	OP_LABEL = 48,        /* fd: the host's /proc; s1 path below it, s2 another where that is not
+	                         there, s3 what is written */
+	OP_MEMORY_POLICY = 49, /* s2 raw set of nodes, [0] mode and flags, [1] its size */
+	OP_FILE_LABEL = 50,   /* s1 SELinux label for the root of the mount made last */
+	PLAN_CODES = 51,
 };
 
 enum plan_flag {
@@ -121,7 +129,8 @@ enum plan_flag {
 	FLAG_TARGET_NOFOLLOW = 2048, /* OP_BIND, OP_MOUNT */
 	FLAG_SECOND_TRY = 4096, /* OP_CWD: after the change of user, if the first was refused */
 	FLAG_KEEP_SETUP = 8192, /* OP_CAPABILITIES: keep CAP_SYS_ADMIN in hand for OP_SECCOMP */
-	FLAG_NOTIFY = 16384,    /* OP_SECCOMP: send the notify descriptor to the parent */
+	FLAG_NOTIFY = 16384,    /* OP_SECCOMP: the notify descriptor goes to the parent; a deputy without the
+	                           filter carries out what follows, up to OP_CAPABILITIES or OP_EXEC */
 	FLAG_BY_PATH = 32768,   /* OP_ATTR: the mount at s1, not the one made last */
 };
 

@@ -85,6 +85,16 @@ def _check(result: int, call: str, path: str | None = None) -> int:
     return result
 
 
+def sched_setattr(pid: int, attributes: bytes) -> None:
+    """sched_setattr(2): `attributes` is a struct sched_attr."""
+    _check(lib.call_sched_setattr(pid, attributes), "sched_setattr")
+
+
+def ioprio_set(which: int, who: int, ioprio: int) -> None:
+    """ioprio_set(2)."""
+    _check(lib.call_ioprio_set(which, who, ioprio), "ioprio_set")
+
+
 def unshare(flags: int) -> None:
     """unshare(2)."""
     _check(lib.call_unshare(flags), "unshare")

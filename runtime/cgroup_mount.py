@@ -48,10 +48,15 @@ def _unified(
 def _hierarchies(context: Context, target: str, options: Options, pointer: str) -> None:
     writable = options.set & ~syscalls.MOUNT_ATTR_RDONLY
     text = describe("tmpfs tmpfs", target, options)
-    numbers = [writable | _SAFE, options.propagation, 1, syscalls.MS_NOSUID]
+    data = ["mode=755"]
+    if context.linux.get("mountLabel"):
+        from runtime import labels
+
+        data += labels.mount_data(context, "tmpfs")
+    numbers = [writable | _SAFE, options.propagation, len(data), syscalls.MS_NOSUID]
     context.add(
         Op(
-            lib.OP_MOUNT, text, target, "tmpfs", "tmpfs", ["mode=755"],
+            lib.OP_MOUNT, text, target, "tmpfs", "tmpfs", data,
             pointer=pointer, numbers=numbers,
         )
     )  # fmt: skip

@@ -44,6 +44,7 @@ def _seccomp(context: Context) -> None:
 STAGES: tuple[tuple[Callable[[Context], None], bool], ...] = (
     (process.oom_score, False),
     (namespaces.enter, False),
+    (process.affinity, False),
     (process.session, False),
     (namespaces.devices, False),
     (namespaces.configure, False),
@@ -60,13 +61,15 @@ STAGES: tuple[tuple[Callable[[Context], None], bool], ...] = (
     (process.home, False),
     (process.resource_limits, False),
     (process.no_new_privileges, False),
+    (process.labels_and_scheduling, False),
     (process.privileges, False),
-    (_seccomp_notify, False),
     (process.lookup, False),
     (hooks.state_at_start, False),
+    (_seccomp_notify, False),
     (_ready, False),
     (hooks.at_start, False),
     (_seccomp, False),
+    (process.drop_setup_capability, False),
     (process.execute, False),
 )
 

@@ -6,6 +6,7 @@ State is written before the first side effect, and every failure is undone.
 
 from __future__ import annotations
 
+import errno
 import os
 
 from runtime import (
@@ -15,7 +16,6 @@ from runtime import (
     pid_file,
     prepare,
     processes,
-    rlimits,
     state,
     stdio,
     sysctl,
@@ -23,7 +23,7 @@ from runtime import (
 from runtime.compile import compile_container
 from runtime.container import exists
 from runtime.descriptors import Table
-from runtime.errors import AlreadyExists
+from runtime.errors import AlreadyExists, PlanFailed
 from runtime.launch import Handlers, InitDied, Launch
 from runtime.state import Directory, Record
 from spec import jsontext
@@ -88,11 +88,13 @@ def create(root: str, container_id: str, bundle_path: str, options: CreateOption
         raise AlreadyExists(container_id)
     bundle = prepare.load_bundle(bundle_path)
     _check_console(bundle.spec, options)
+    prepare.check_labels(bundle.spec["process"], bundle.spec.get("linux", {}))
     facts = host.gather()
     record = Record(container_id, bundle.path, bundle.rootfs)
     record.creator = state.creator()
     record.annotations = dict(bundle.spec.get("annotations", {}))
     record.hooks = bundle.spec.get("hooks", {})
+    record.new_keyring = options.new_keyring
     record.shares_pids = not any(
         namespace["type"] == "pid" and not namespace.get("path")
         for namespace in bundle.spec.get("linux", {}).get("namespaces", ())
@@ -216,8 +218,8 @@ class _Creation:
         )
         try:
             launch.start()
-        except InitDied as error:
-            if self.cgroup.oom_kills():
+        except (InitDied, PlanFailed) as error:
+            if self._lacked_memory(error):
                 where = "/linux/resources/memory/limit"
                 text = "out of memory before the container was ready"
                 raise OrlopError(text, pointer=where, hint="raise the limit") from error
@@ -226,12 +228,25 @@ class _Creation:
             os.close(launch.pidfd)
         return launch.pid
 
+    def _lacked_memory(self, error: InitDied | PlanFailed) -> bool:
+        """Whether the init ended because the memory limit is too low for it.
+
+        On cgroup v2 execve(2) itself may not have enough, and says E2BIG: the OOM killer spares
+        who is in the middle of a vfork(2), so that nothing is counted.
+        """
+        if isinstance(error, InitDied):
+            return self.cgroup.oom_kills() > 0
+        resources = self.spec.get("linux", {}).get("resources", {})
+        limited = resources.get("memory", {}).get("limit", 0) > 0
+        limited = limited or "memory.max" in resources.get("unified", {})
+        return limited and error.step == "execveat" and error.errno in (errno.E2BIG, errno.ENOMEM)
+
     def _handlers(self) -> Handlers:
         handlers = Handlers()
         handlers.idmap = self._write_maps
         handlers.network = self._move_devices
         handlers.hooks = self._run_hooks
-        handlers.prepare = lambda pid: rlimits.apply(pid, self.spec["process"])
+        handlers.prepare = lambda pid: prepare.set_outside(pid, self.spec["process"])
         handlers.state = self._state_inside
         handlers.console = self.options.console
         handlers.notify = self._send_notify

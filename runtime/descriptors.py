@@ -43,6 +43,8 @@ class Table:
                 self.numbers[op.fd] = _tree(op)
             elif kind == "resctrl":
                 self.numbers[op.fd] = open_tasks(str(op.strings[0]))
+            elif kind == "proc":
+                self.numbers[op.fd] = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             elif kind == "listener":
                 self.numbers[op.fd] = _listener(directory)
 

@@ -25,8 +25,39 @@ _USERNS = (
 _ADMIN = "this needs CAP_SYS_ADMIN; run as root, or give the container a user namespace"
 
 
-#: (operation, errno) -> hint, where the value itself is the cause.
-_VALUES = {
+_NICE = "this needs CAP_SYS_NICE in the initial user namespace"
+#: (operation, errno) -> what is well known about it
+WELL_KNOWN: dict[tuple[int, int], str] = {
+    (lib.OP_SCHEDULER, errno.EPERM): (
+        f"{_NICE}; SCHED_DEADLINE, also all CPUs of the machine; on cgroup v1, real-time policies "
+        "also a cpu.rt_runtime_us of the cgroup (linux.resources.cpu.realtimeRuntime)"
+    ),
+    (lib.OP_SCHEDULER, errno.EINVAL): "the kernel has no such policy or flag, or not these values",
+    (lib.OP_SCHEDULER, errno.EBUSY): "so much of the CPUs is not left for SCHED_DEADLINE",
+    (lib.OP_IO_PRIORITY, errno.EPERM): f"for IOPRIO_CLASS_RT {_NICE}",
+    (lib.OP_AFFINITY, errno.EINVAL): "none of these CPUs is there, and in the cgroup's cpuset",
+    (lib.OP_MEMORY_POLICY, errno.EINVAL): (
+        "the kernel lacks the mode or flag, or these nodes are not there, or not in the cpuset"
+    ),
+    (lib.OP_MEMORY_POLICY, errno.ENOSYS): "the kernel is built without NUMA",
+    (lib.OP_LABEL, errno.ENOENT): "is the profile loaded (aa-status)?",
+    (lib.OP_LABEL, errno.EINVAL): "does the security module's policy know this label?",
+    (
+        lib.OP_LABEL,
+        errno.EACCES,
+    ): "the runtime itself is confined, and may not change to this label",
+    (lib.OP_HOOK, errno.EAGAIN): (
+        "a process with SCHED_DEADLINE needs SCHED_FLAG_RESET_ON_FORK to run hooks (sched(7)); "
+        "or no more processes are allowed (RLIMIT_NPROC, pids.max)"
+    ),
+    (lib.OP_SECCOMP, errno.EAGAIN): (
+        "SCMP_ACT_NOTIFY takes a thread of ours until execve: with SCHED_DEADLINE, "
+        "SCHED_FLAG_RESET_ON_FORK (sched(7)); and room in RLIMIT_NPROC and pids.max"
+    ),
+    (
+        lib.OP_SECCOMP,
+        errno.EBUSY,
+    ): "a filter around the runtime has a listener already (seccomp(2))",
     (lib.OP_BECOME_ROOT, errno.EINVAL): "the user namespace must map id 0, as uid and as gid",
     (lib.OP_USER, errno.EINVAL): "the container's user namespace does not map this id",
     (lib.OP_GROUPS, errno.EINVAL): "the container's user namespace does not map this id",
@@ -94,7 +125,7 @@ def hint(message: Message) -> str:
         return "the kernel has no such file system type"
     if error == errno.EROFS and code in (lib.OP_MKDIR, lib.OP_MOUNT, lib.OP_BIND, lib.OP_DEVICE):
         return "the mount point is missing, and the file system is read-only"
-    return _VALUES.get((code, error), "")
+    return WELL_KNOWN.get((code, error), "")
 
 
 def _refused(message: Message) -> str:

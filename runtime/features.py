@@ -27,7 +27,7 @@ HOOKS = (
 
 def features() -> dict[str, object]:
     """The document, in the standard's order."""
-    from runtime import seccomp
+    from runtime import scheduling, seccomp
 
     known = seccomp.known()
     members = ("enabled", "actions", "operators", "archs", "knownFlags", "supportedFlags")
@@ -54,9 +54,14 @@ def features() -> dict[str, object]:
                 "rdma": True,
             },
             "seccomp": filters,
-            "apparmor": {"enabled": False},
-            "selinux": {"enabled": False},
+            # of the runtime, whatever the host has (features-linux.md)
+            "apparmor": {"enabled": True},
+            "selinux": {"enabled": True},
             "intelRdt": {"enabled": True, "schemata": True, "monitoring": True},
+            "memoryPolicy": {
+                "modes": list(scheduling.MEMORY_MODES),
+                "flags": list(scheduling.MEMORY_FLAGS),
+            },
             "mountExtensions": {"idmap": {"enabled": False}},
             "netDevices": {"enabled": True},
         },

@@ -60,6 +60,11 @@ def filesystem(context: Context, mount: Mount, options: Options, pointer: str) -
     data = list(options.data)
     if options.set & syscalls.MOUNT_ATTR_RDONLY and not options.copy_up:
         data.append("ro")  # the file system too, not only this mount of it, as mount(2) does
+    labelled = bool(context.linux.get("mountLabel"))
+    if labelled:
+        from runtime import labels
+
+        data += labels.mount_data(context, kind)
     flags = lib.FLAG_ORDINARY if kind in _KERNEL or options.target_nofollow else 0
     flags |= lib.FLAG_COPY_UP if options.copy_up else 0
     numbers = [options.set, options.propagation, len(data), options.legacy_flags()]
@@ -77,6 +82,8 @@ def filesystem(context: Context, mount: Mount, options: Options, pointer: str) -
             flags=flags,
         )
     )
+    if labelled:
+        labels.of_mount(context, kind)
     recursive_attributes(context, options, target, pointer)
 
 
@@ -135,7 +142,8 @@ def hide(context: Context) -> None:
     """`maskedPaths` and `readonlyPaths`."""
     for index, path in enumerate(context.linux.get("maskedPaths", ())):
         pointer = f"/linux/maskedPaths/{index}"
-        context.add(Op(lib.OP_MASK, path, inside(path), pointer=pointer))
+        label = context.linux.get("mountLabel", "")
+        context.add(Op(lib.OP_MASK, path, inside(path), label, pointer=pointer))
     for index, path in enumerate(context.linux.get("readonlyPaths", ())):
         pointer = f"/linux/readonlyPaths/{index}"
         context.add(Op(lib.OP_READONLY, path, inside(path), pointer=pointer))

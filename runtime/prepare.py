@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import os
 
-from runtime import cgroups, state
+from runtime import cgroups, rlimits, state
 from runtime.context import Request
+from runtime.process import is_scheduled
 from spec import bundle as bundles
 from spec.errors import OrlopError
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from runtime.intelrdt import Group
     from runtime.seccomp import Filter
     from spec.bundle import Bundle
-    from spec.types import Spec
+    from spec.types import Linux, Process, Spec
 
 
 def load_bundle(path: str) -> Bundle:
@@ -41,6 +42,23 @@ def seccomp_filter(spec: Spec, *, cached: bool = True) -> Filter | None:
 
     folder = os.path.join(state.default_root(), "~seccomp") if cached else None
     return compile_filter(profile, folder)
+
+
+def check_labels(process: Process, linux: Linux) -> None:
+    """Raise Unsupported for a label that this host's security modules would ignore."""
+    if process.get("apparmorProfile") or process.get("selinuxLabel") or linux.get("mountLabel"):
+        from runtime import labels
+
+        labels.require(process, linux)
+
+
+def set_outside(pid: int, process: Process) -> None:
+    """At SYNC_PREPARE: what a process in a user namespace may not do for itself."""
+    rlimits.apply(pid, process)
+    if is_scheduled(process):
+        from runtime import scheduling
+
+        scheduling.apply(pid, process)
 
 
 def resolve_cgroup(spec: Spec, container_id: str, facts: Facts, *, systemd: bool = False) -> Cgroup:

@@ -65,9 +65,10 @@ class Record:
     """What is kept of a container.
 
     creator: whoever makes it, until it is created. init: its process, once there is one. cgroup:
-    the form that runtime.cgroups.load takes, or None. shares_pids: it has no pid namespace of its
-    own, so that the kernel does not end its processes with the init. resctrl: the form that
-    runtime.intelrdt.Group.load takes, or None.
+    the form that runtime.cgroups.load takes, or None. new_keyring: it has a session keyring of its
+    own, which an exec joins. shares_pids: it has no pid namespace of its own, so that the kernel
+    does not end its processes with the init. resctrl: the form that runtime.intelrdt.Group.load
+    takes, or None.
     """
 
     __slots__ = (
@@ -79,6 +80,7 @@ class Record:
         "hooks",
         "id",
         "init",
+        "new_keyring",
         "oci_version",
         "owner",
         "resctrl",
@@ -99,6 +101,7 @@ class Record:
         self.resctrl: dict[str, object] | None = None
         self.annotations: dict[str, str] = {}
         self.hooks: Hooks = {}
+        self.new_keyring = True
         self.shares_pids = False
 
     def save(self) -> str:
@@ -118,6 +121,7 @@ class Record:
                 "resctrl": self.resctrl,
                 "annotations": self.annotations,
                 "hooks": self.hooks,
+                "newKeyring": self.new_keyring,
                 "sharesPids": self.shares_pids,
             }
         )
@@ -146,6 +150,7 @@ class Record:
             record.resctrl = saved["resctrl"]
             record.annotations = saved["annotations"]
             record.hooks = saved["hooks"]
+            record.new_keyring = saved["newKeyring"]
             record.shares_pids = saved["sharesPids"]
         except (KeyError, TypeError, ValueError) as error:
             raise OrlopError(f"state.json is damaged: {error!r}") from error
@@ -159,6 +164,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "created": (str,),
     "ociVersion": (str,),
     "owner": (int,),
+    "newKeyring": (bool,),
     "sharesPids": (bool,),
     "annotations": (dict,),
     "hooks": (dict,),

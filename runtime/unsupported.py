@@ -9,27 +9,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from spec.types import Spec
 
-_PROPERTIES = (
-    "/process/apparmorProfile",
-    "/process/selinuxLabel",
-    "/process/scheduler",
-    "/process/ioPriority",
-    "/process/execCPUAffinity",
-    "/linux/mountLabel",
-    "/linux/memoryPolicy",
-    "/linux/personality",
-)
-
 
 def check(spec: Spec) -> None:
     """Raise Unsupported for the first property that asks for what is not implemented yet."""
-    for pointer in _PROPERTIES:
-        value: object = spec
-        for key in pointer[1:].split("/"):
-            value = value.get(key) if isinstance(value, dict) else None
-        if value:
-            message = f"{pointer.rpartition('/')[2]} is not supported yet"
-            raise Unsupported(message, pointer=pointer)
     for index, mount in enumerate(spec.get("mounts", ())):
         if mount.get("uidMappings") or mount.get("gidMappings"):
             message = "id-mapped mounts are not supported yet"

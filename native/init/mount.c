@@ -159,6 +159,23 @@ static int too_long(char **options)
 	return 0;
 }
 
+/* A label has commas in it (s0:c1,c2): SELinux takes it in quotes here, and only here. */
+static size_t join_option(char *data, const char *option, size_t length)
+{
+	static const char context[] = "context=";
+	const size_t key = sizeof(context) - 1;
+
+	if (length <= key || memcmp(option, context, key)) {
+		memcpy(data, option, length);
+		return length;
+	}
+	memcpy(data, context, key);
+	data[key] = '"';
+	memcpy(data + key + 1, option + key, length - key);
+	data[length + 1] = '"';
+	return length + 2;
+}
+
 /*
  * fsconfig(2) takes 255 bytes a value, an overlay's lowerdir may need a page:
  * mount(2) then, on the target by descriptor (/proc here is the host's).
@@ -172,10 +189,9 @@ static int mount_at(struct context *ctx, const struct plan_op *op, char **option
 
 	for (; *options; options++) {
 		length = strlen(*options);
-		if (used + length + 2 > sizeof(data))
+		if (used + length + 4 > sizeof(data))
 			return -E2BIG;
-		memcpy(data + used, *options, length);
-		used += length;
+		used += join_option(data + used, *options, length);
 		data[used++] = ',';
 	}
 	data[used ? used - 1 : 0] = 0;
@@ -318,7 +334,7 @@ static int null_tree(struct context *ctx)
 }
 
 /* One read-only tmpfs serves all masked directories: pid 1 of the host sees one mount come and go, not a dozen. */
-static int empty_tree(struct context *ctx)
+static int empty_tree(struct context *ctx, const char *label)
 {
 	int r, tree, fs;
 
@@ -330,6 +346,8 @@ static int empty_tree(struct context *ctx)
 	r = (int)STEP(ctx, fsconfig, fs, FSCONFIG_SET_FLAG, "ro", NULL, 0);
 	if (!r)
 		r = (int)STEP(ctx, fsconfig, fs, FSCONFIG_SET_STRING, "mode", "755", 0);
+	if (!r && *label)
+		r = (int)STEP(ctx, fsconfig, fs, FSCONFIG_SET_STRING, "context", label, 0);
 	if (!r)
 		r = (int)STEP(ctx, fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0);
 	tree = r < 0 ? r : (int)STEP(ctx, fsmount, fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_RDONLY |
@@ -357,7 +375,8 @@ int op_mask(struct context *ctx, const struct plan_op *op)
 	r = file_mode(ctx, target, &st);
 	if (r < 0)
 		return r;
-	tree = (st.stx_mode & S_IFMT) == S_IFDIR ? empty_tree(ctx) : null_tree(ctx);
+	tree = (st.stx_mode & S_IFMT) == S_IFDIR ? empty_tree(ctx, plan_string(ctx, op->string[2])) :
+						  null_tree(ctx);
 	r = tree < 0 ? tree : attach_tree(ctx, tree, target);
 	close_fd(&target);
 	if (ctx->empty < 0 && (st.stx_mode & S_IFMT) == S_IFDIR)

@@ -143,6 +143,21 @@ int file_mode(struct context *ctx, int fd, struct statx *st)
 	return (int)STEP(ctx, statx, fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, st);
 }
 
+/* For calls that take a path only. */
+const char *fd_path(char text[FD_PATH], int fd)
+{
+	static const char directory[] = "/proc/self/fd/";
+	char *p = text + FD_PATH - 1;
+
+	*p = 0;
+	do
+		*--p = (char)('0' + fd % 10);
+	while (fd /= 10);
+	p -= sizeof(directory) - 1;
+	memcpy(p, directory, sizeof(directory) - 1);
+	return p;
+}
+
 /* 1 if `fd` is on a file system with this magic number (statfs(2)), 0 if not, -errno. */
 int on_filesystem(struct context *ctx, int fd, long magic)
 {

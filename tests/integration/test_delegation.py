@@ -114,13 +114,21 @@ def delegated(cgroup: str, rootless: Container) -> Iterator[Path]:
 
 def run_inside(own: Path, cli: Cli, *argv: str | Path) -> subprocess.CompletedProcess[str]:
     """Run the runtime as its user, from within a cgroup."""
-    script = (
-        'echo 0 > "$0/cgroup.procs" && exec setpriv --reuid $1 --regid $1 --clear-groups "${@:2}"'
-    )
+    user = "--reuid $1 --regid $1 --clear-groups"
+    script = f'echo 0 > "$0/cgroup.procs" && exec setpriv {user} "${{@:2}}"'
     command = ["bash", "-c", script, str(own), str(cli.user), *cli.command(*argv)]
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=limit(30), check=False, cwd=cli.directory
-    )
+    return run_command(command, cli.directory)
+
+
+def run_command(command: list[str], directory: Path) -> subprocess.CompletedProcess[str]:
+    """Run to the end; output goes to files, because a container keeps a pipe open."""
+    with (directory / "output").open("w+") as out, (directory / "errors").open("w+") as errors:
+        done = subprocess.run(
+            command, stdout=out, stderr=errors, timeout=limit(30), check=False, cwd=directory
+        )
+        out.seek(0)
+        errors.seek(0)
+        return subprocess.CompletedProcess(command, done.returncode, out.read(), errors.read())
 
 
 @requires("rootless")
@@ -193,13 +201,7 @@ class TestOfTheRuntimesOwn:
         container.bundle.write()
         script = 'echo 0 > "$0/cgroup.procs" && exec "$@"'
         command = container.cli.command("run", "--bundle", container.bundle.path, container.id)
-        return subprocess.run(
-            ["bash", "-c", script, str(own), *command],
-            capture_output=True,
-            text=True,
-            timeout=limit(30),
-            check=False,
-        )
+        return run_command(["bash", "-c", script, str(own), *command], container.cli.directory)
 
     def test_relative_path_is_beside_the_runtime(self, own: Path, container: Container) -> None:
         container.bundle.drop_namespace("cgroup")

@@ -179,7 +179,7 @@ def test_memory_is_limited_and_the_end_is_counted(container: Container) -> None:
     started(container)
     cgroup = cgroups.resolve(container.bundle.cgroup, container.id)
     assert cgroup.oom_kills() == 0
-    done = container.exec("mem", "64", check=False, seconds=60)
+    done = container.exec("mem", "65536", check=False, seconds=60)
     assert done.returncode == 137
     assert cgroup.oom_kills() >= 1
 

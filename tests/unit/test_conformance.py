@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from runtime import unsupported
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLE = ROOT / "docs" / "conformance.md"
@@ -103,13 +102,3 @@ def test_the_tests_that_a_row_names_exist(row: Row) -> None:
         assert row.tests, "what is claimed is tested"
     else:
         assert row.remark, "what is not there is explained"
-
-
-def test_the_table_refuses_what_the_runtime_refuses() -> None:
-    refused = {row.property for row in rows() if row.remark == NOT_YET}
-    members = {pointer for pointer in refused if not pointer.startswith("/mounts/")}
-    assert {
-        p for p in members if "/".join(p.split("/")[:3]) not in unsupported._PROPERTIES
-    } == set()
-    assert set(unsupported._PROPERTIES) <= refused
-    assert all({"refused"} == set(r.verdicts) for r in rows() if r.property in refused)
