@@ -12,12 +12,10 @@ from typing import Any
 
 import pytest
 
-
 ROOT = Path(__file__).resolve().parents[2]
 TABLE = ROOT / "docs" / "conformance.md"
 SCHEMAS = ROOT / "spec" / "schemas"
 VERDICTS = {"yes", "refused", "ignored", "no"}
-NOT_YET = "not supported yet"
 #: Members of config.json that are another platform's: one row for each.
 PLATFORMS = ("freebsd", "solaris", "vm", "windows", "zos")
 
