@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.support.bundle import Bundle
     from tests.support.leaks import Watch
 
-pytestmark = [requires("root", "ip")]
+pytestmark = [requires("root", "ip"), pytest.mark.v2]
 
 LIFETIME = ("valid_lft", "999", "preferred_lft", "999")
 MAC = "02:00:00:00:00:07"
@@ -95,6 +95,7 @@ def test_it_keeps_what_it_is_and_gets_a_new_name(
     assert (link["address"], link["mtu"]) == (MAC, 1300)
 
 
+@requires("ipv6")
 def test_permanent_global_addresses_go_with_it(
     host: Network, pod: Network, container: Container
 ) -> None:
@@ -207,6 +208,7 @@ class TestRefusal:
         assert host.addresses("d0") == {"192.0.2.7/24"}
         assert list(pod.links()) == ["eth0"]
 
+    @requires("ipv6")
     def test_what_was_moved_before_one_that_cannot_be_comes_back(
         self, host: Network, pod: Network, container: Container
     ) -> None:
@@ -224,6 +226,7 @@ class TestRefusal:
         assert host.addresses("d0") == {"192.0.2.7/24", "2001:db8::7/64"}
         assert (host.is_up("d0"), host.is_up("d1")) == (True, False)
 
+    @requires("ipv6")
     def test_an_address_that_the_container_may_not_have(
         self, host: Network, pod: Network, container: Container
     ) -> None:

@@ -70,6 +70,10 @@ def _systemd() -> str:
     return "" if Path("/run/systemd/system").is_dir() else "systemd is not pid 1"
 
 
+def _ipv6() -> str:
+    return "" if Path("/proc/net/if_inet6").exists() else "the kernel has no IPv6"
+
+
 def _timens() -> str:
     return "" if Path("/proc/self/ns/time").exists() else "the kernel has no time namespaces"
 
@@ -91,6 +95,7 @@ FEATURES: dict[str, Callable[[], str]] = {
     "cgroup2": _cgroup2,
     "criu": _program("criu"),
     "ip": _program("ip"),
+    "ipv6": _ipv6,
     "crun": _program("crun"),
     "mypy": _program("mypy"),
     "newuidmap": _program("newuidmap"),

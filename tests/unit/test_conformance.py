@@ -16,7 +16,6 @@ ROOT = Path(__file__).resolve().parents[2]
 TABLE = ROOT / "docs" / "conformance.md"
 SCHEMAS = ROOT / "spec" / "schemas"
 VERDICTS = {"yes", "refused", "ignored", "no"}
-NOT_YET = "not supported yet"
 #: Members of config.json that are another platform's: one row for each.
 PLATFORMS = ("freebsd", "solaris", "vm", "windows", "zos")
 
