@@ -40,6 +40,7 @@ MOUNT_ATTR_RELATIME: int = lib.MOUNT_ATTR_RELATIME
 MOUNT_ATTR_NOATIME: int = lib.MOUNT_ATTR_NOATIME
 MOUNT_ATTR_STRICTATIME: int = lib.MOUNT_ATTR_STRICTATIME
 MOUNT_ATTR_NODIRATIME: int = lib.MOUNT_ATTR_NODIRATIME
+MOUNT_ATTR_IDMAP: int = lib.MOUNT_ATTR_IDMAP
 MOUNT_ATTR_NOSYMFOLLOW: int = lib.MOUNT_ATTR_NOSYMFOLLOW
 MOVE_MOUNT_F_EMPTY_PATH: int = lib.MOVE_MOUNT_F_EMPTY_PATH
 MOVE_MOUNT_T_EMPTY_PATH: int = lib.MOVE_MOUNT_T_EMPTY_PATH
@@ -83,6 +84,16 @@ def _check(result: int, call: str, path: str | None = None) -> int:
     if result < 0:
         raise oserror(ffi.errno, call, path)
     return result
+
+
+def sched_setattr(pid: int, attributes: bytes) -> None:
+    """sched_setattr(2): `attributes` is a struct sched_attr."""
+    _check(lib.call_sched_setattr(pid, attributes), "sched_setattr")
+
+
+def ioprio_set(which: int, who: int, ioprio: int) -> None:
+    """ioprio_set(2)."""
+    _check(lib.call_ioprio_set(which, who, ioprio), "ioprio_set")
 
 
 def unshare(flags: int) -> None:

@@ -83,6 +83,8 @@ int call_openat2(int dirfd, const char *path, uint64_t flags, uint64_t mode, uin
 int call_close_range(unsigned int first, unsigned int last, unsigned int flags);
 int call_signalfd(uint64_t signals);
 int call_capget(uint64_t sets[3]);
+int call_sched_setattr(int pid, const char *attributes);
+int call_ioprio_set(int which, int who, int priority);
 int64_t call_fstatfs_type(int fd);
 int call_bpf_prog_load(uint32_t type, const char *name, const char *instructions, uint32_t count);
 int call_bpf_prog_attach(int target, int program, uint32_t type, uint32_t flags, int replaced);
@@ -169,6 +171,15 @@ int call_capget(uint64_t sets[3])
     sets[1] = data[0].permitted | (uint64_t)data[1].permitted << 32;
     sets[2] = data[0].inheritable | (uint64_t)data[1].inheritable << 32;
     return r;
+}
+/* glibc has a wrapper for neither. */
+int call_sched_setattr(int pid, const char *attributes)
+{
+    return (int)syscall(SYS_sched_setattr, pid, attributes, 0);
+}
+int call_ioprio_set(int which, int who, int priority)
+{
+    return (int)syscall(SYS_ioprio_set, which, who, priority);
 }
 int64_t call_fstatfs_type(int fd)
 {

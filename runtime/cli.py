@@ -23,6 +23,12 @@ GLOBAL_FLAGS = (
     Flag("log-format", "text (the default) or json", options.VALUE, metavar="FORMAT"),
     Flag("debug", "log each step"),
     Flag("systemd-cgroup", "let systemd make the cgroups"),
+    Flag(
+        "allow-annotation",
+        "heed potentially unsafe annotations that begin with PREFIX (repeatable)",
+        options.LIST,
+        metavar="PREFIX",
+    ),
     Flag("rootless", "true, false or auto (the default)", options.VALUE, metavar="WHEN"),
     Flag("version", "print the version", short="v"),
     Flag("help", "print this help", short="h"),
@@ -60,6 +66,11 @@ class Globals:
     def systemd_cgroup(self) -> bool:
         """Whether the systemd driver is asked for."""
         return self.options.flag("systemd-cgroup")
+
+    @property
+    def allowed_annotations(self) -> list[str]:
+        """What potentially unsafe annotations must begin with to count; nothing unless said."""
+        return self.options.texts("allow-annotation")
 
 
 def state_root(given: options.Options) -> str:

@@ -9,7 +9,17 @@ from __future__ import annotations
 import errno
 import os
 
-from runtime import hooks, host, idmap, pid_file, prepare, processes, rlimits, state, stdio
+from runtime import (
+    hooks,
+    host,
+    idmap,
+    pid_file,
+    prepare,
+    processes,
+    state,
+    stdio,
+    sysctl,
+)
 from runtime.compile import compile_container
 from runtime.container import exists
 from runtime.descriptors import Table
@@ -25,6 +35,7 @@ if TYPE_CHECKING:
 
     from native.plan import Plan
     from runtime.cgroups.cgroup import Cgroup
+    from runtime.intelrdt import Group
     from runtime.seccomp import Filter
     from spec.bundle import Bundle
     from spec.types import Spec, Status
@@ -37,15 +48,21 @@ class CreateOptions:
     console_required: the spec must ask for one, because somebody waits for it.
     stdio: descriptors of the process. preserved: further ones, its 3 and on; the first listen_fds
     of them are sockets for it (sd_listen_fds(3)). pid_file: where
-    its pid is written. systemd_cgroup: the driver. on_plan: called with the plan before it runs.
+    its pid is written. no_pivot: the root is moved instead. systemd_cgroup: the driver.
+    allowed_annotations: what annotations that are potentially unsafe must begin with to count.
+    on_plan: called with the plan before it runs. on_warning: called with what does not stop the
+    operation.
     """
 
     __slots__ = (
+        "allowed_annotations",
         "console",
         "console_required",
         "listen_fds",
         "new_keyring",
+        "no_pivot",
         "on_plan",
+        "on_warning",
         "pid_file",
         "preserved",
         "stdio",
@@ -53,11 +70,14 @@ class CreateOptions:
     )
 
     def __init__(self) -> None:
+        self.allowed_annotations: Sequence[str] = ()
         self.console: Callable[[int], None] | None = None
         self.console_required = False
         self.listen_fds = 0
         self.new_keyring = True
+        self.no_pivot = False
         self.on_plan: Callable[[Plan], None] | None = None
+        self.on_warning: Callable[[str], None] | None = None
         self.pid_file = ""
         self.preserved: Sequence[int] = ()
         self.stdio: Sequence[int] = (0, 1, 2)
@@ -74,11 +94,13 @@ def create(root: str, container_id: str, bundle_path: str, options: CreateOption
         raise AlreadyExists(container_id)
     bundle = prepare.load_bundle(bundle_path)
     _check_console(bundle.spec, options)
+    prepare.check_labels(bundle.spec["process"], bundle.spec.get("linux", {}))
     facts = host.gather()
     record = Record(container_id, bundle.path, bundle.rootfs)
     record.creator = state.creator()
     record.annotations = dict(bundle.spec.get("annotations", {}))
     record.hooks = bundle.spec.get("hooks", {})
+    record.new_keyring = options.new_keyring
     record.shares_pids = not any(
         namespace["type"] == "pid" and not namespace.get("path")
         for namespace in bundle.spec.get("linux", {}).get("namespaces", ())
@@ -86,16 +108,26 @@ def create(root: str, container_id: str, bundle_path: str, options: CreateOption
     os.makedirs(root, mode=0o700, exist_ok=True)
     filter_ = prepare.seccomp_filter(bundle.spec)
     cgroup = prepare.resolve_cgroup(
-        bundle.spec, container_id, facts, systemd=options.systemd_cgroup
+        bundle.spec,
+        container_id,
+        facts,
+        systemd=options.systemd_cgroup,
+        allowed=options.allowed_annotations,
     )
     cgroup.verify_unused()
     record.cgroup = cgroup.saved()
+    sysctl.check_joined(bundle.spec)
+    resctrl = prepare.resolve_resctrl(bundle.spec, container_id)
+    record.resctrl = resctrl.saved() if resctrl is not None else None
     directory = Directory.reserve(root, record)
     try:
         creation = _Creation(bundle, record, directory, cgroup, facts, options)
+        creation.resctrl = resctrl
         return creation.run(filter_)
     except BaseException:
-        _undo(directory, record, cgroup)
+        for warning in _undo(directory, record, cgroup, resctrl):
+            if options.on_warning is not None:
+                options.on_warning(warning)
         raise
     finally:
         directory.close()
@@ -112,17 +144,22 @@ def _check_console(spec: Spec, options: CreateOptions) -> None:
         )
 
 
-def _undo(directory: Directory, record: Record, cgroup: Cgroup) -> None:
-    """Remove what a failed create made. What can't be removed stays, for `delete --force`."""
+def _undo(directory: Directory, record: Record, cgroup: Cgroup, resctrl: Group | None) -> list[str]:
+    """Remove what a failed create made. What can't be removed stays, for `delete --force`.
+
+    Returns warnings (a poststop hook that failed).
+    """
     try:
         cgroup.kill()
         cgroup.remove()
+        if resctrl is not None:
+            resctrl.undo()
     except (OrlopError, OSError):
         record.creator = None
         directory.write(record)
         raise
-    hooks.run_poststop(record)
     directory.remove()
+    return hooks.run_poststop(record)
 
 
 class _Creation:
@@ -145,15 +182,20 @@ class _Creation:
         self.facts = facts
         self.options = options
         self.filter: Filter | None = None
+        self.resctrl: Group | None = None
 
     def run(self, filter_: Filter | None) -> int:
         """Make it all; the caller undoes what this leaves on failure."""
         self.filter = filter_
         self.cgroup.create(self.spec.get("linux", {}).get("resources", {}))
-        self._delegate()
-        self.record.cgroup = self.cgroup.saved()  # which of it was made; written when it is ready
-        request = prepare.request_for(self.record.id, self.bundle.rootfs, self.cgroup)
+        if not self.cgroup.needs_init:
+            self._cgroup_made()
+        if self.resctrl is not None:
+            self.resctrl.create(self.spec["linux"]["intelRdt"])
+        request = prepare.request_for(self.record.id, self.bundle.rootfs, self.cgroup, self.resctrl)
+        request.bundle = self.bundle.path
         request.new_keyring = self.options.new_keyring
+        request.no_pivot = self.options.no_pivot
         request.listen_fds = self.options.listen_fds
         made = compile_container(self.spec, self.facts, request, filter_)
         if self.options.on_plan is not None:
@@ -171,11 +213,16 @@ class _Creation:
             if cgroup_fd >= 0:
                 os.close(cgroup_fd)
 
-    def _delegate(self) -> None:
+    def _adopt(self, pid: int) -> None:
+        self.cgroup.adopt(pid)
+        self._cgroup_made()
+
+    def _cgroup_made(self) -> None:
         if self.cgroup.mode == "v2":
             from runtime.cgroups import delegation
 
             delegation.give(self.cgroup, self.spec, self.facts)
+        self.record.cgroup = self.cgroup.saved()  # which of it was made; written when it is ready
 
     def _launch(self, made: Plan, opened: dict[str, int], cgroup_fd: int) -> int:
         launch = Launch(
@@ -213,9 +260,11 @@ class _Creation:
 
     def _handlers(self) -> Handlers:
         handlers = Handlers()
+        handlers.scope = self._adopt
         handlers.idmap = self._write_maps
+        handlers.network = self._move_devices
         handlers.hooks = self._run_hooks
-        handlers.prepare = lambda pid: rlimits.apply(pid, self.spec["process"])
+        handlers.prepare = lambda pid: prepare.set_outside(pid, self.spec["process"])
         handlers.state = self._state_inside
         handlers.console = self.options.console
         handlers.notify = self._send_notify
@@ -227,6 +276,11 @@ class _Creation:
         idmap.write(pid, linux, self.facts)
         if self.facts.privileged and not process.get("terminal"):
             stdio.give(self.options.stdio, process, linux)
+
+    def _move_devices(self, pid: int) -> None:
+        from runtime import netdevices
+
+        netdevices.move(self.spec["linux"]["netDevices"], f"/proc/{pid}/ns/net")
 
     def _state_text(self, pid: int) -> str:
         self.record.init = processes.Identity.of(pid)
@@ -240,8 +294,9 @@ class _Creation:
 
     def _run_hooks(self, pid: int) -> None:
         text = self._state_text(pid)
-        hooks.run("prestart", self.record.hooks.get("prestart", []), text)
-        hooks.run("createRuntime", self.record.hooks.get("createRuntime", []), text)
+        asked, bundle = self.record.hooks, self.record.bundle
+        hooks.run("prestart", asked.get("prestart", []), text, bundle)
+        hooks.run("createRuntime", asked.get("createRuntime", []), text, bundle)
 
     def _send_notify(self, pid: int, fd: int) -> None:
         from runtime import seccomp_agent

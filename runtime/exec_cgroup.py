@@ -57,8 +57,11 @@ class Place:
 
     __slots__ = ("_init", "_sub", "clone_fd", "followed", "join_fds")
 
-    def __init__(self, cgroup: Cgroup | None, sub: Sub, init: int) -> None:
-        """init: pid of the container's. Raises OrlopError, OSError."""
+    def __init__(self, cgroup: Cgroup | None, sub: Sub, init: int, *, late: bool = False) -> None:
+        """init: pid of the container's. late: the process joins, and is not cloned into it.
+
+        Raises OrlopError, OSError.
+        """
         self.clone_fd = -1
         self.join_fds: dict[str, int] = {}
         self.followed = False
@@ -71,7 +74,7 @@ class Place:
         if not isinstance(sub, str):
             _check_controllers(cgroup, sub)
         try:
-            self._open(cgroup)
+            self._open(cgroup, late=late)
         except FileNotFoundError as error:
             if not sub and cgroup.mode == "v2":
                 self._open_inits()
@@ -79,8 +82,8 @@ class Place:
             text = f"add a process to cgroup {error.filename}: no such file or directory"
             raise OrlopError(text, hint="--cgroup names one that exists" if sub else "") from error
 
-    def _open(self, cgroup: Cgroup) -> None:
-        fd = cgroup.clone_fd(self._sub)
+    def _open(self, cgroup: Cgroup, *, late: bool) -> None:
+        fd = None if late else cgroup.clone_fd(self._sub)
         if fd is not None:
             self.clone_fd = fd
             return

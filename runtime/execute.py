@@ -11,23 +11,25 @@ import os
 
 from native import plan, syscalls
 from native.plan import Op
-from runtime import devices, host, pid_file, process, rlimits, state, stdio
+from runtime import devices, host, namespaces, pid_file, process, state, stdio
 from runtime.container import Container
 from runtime.context import Context, Request
+from runtime.descriptors import open_tasks
 from runtime.errors import PlanFailed, UsageError
 from runtime.exec_cgroup import Place
 from runtime.launch import Handlers, Launch
 from runtime.namespaces import FILES, FLAGS
-from runtime.prepare import seccomp_filter
+from runtime.prepare import check_labels, seccomp_filter, set_outside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Literal
 
     from native.plan import Plan
-    from runtime.cgroups.cgroup import Sub
+    from runtime.cgroups.cgroup import Cgroup, Sub
     from runtime.seccomp import Filter
-    from spec.types import Process, Spec
+    from spec.types import CPUAffinity, Process, Spec
 
 lib = plan.lib
 
@@ -76,8 +78,18 @@ def compile_exec(context: Context, joined: Sequence[str], cgroups: Sequence[str]
     """The plan of an exec: a container's without what makes the container."""
     process.oom_score(context)
     context.add(Op(lib.OP_NON_DUMPABLE, ""))
+    for directory in context.request.resctrl:
+        context.add(Op(lib.OP_CGROUP, f"join {directory}", directory, fd=f"resctrl/{directory}"))
+    affinity = context.process.get("execCPUAffinity", {})
+    _affinity(context, affinity, "initial")
+    if context.request.scope:
+        namespaces.join_scope(context)
     for name in cgroups:
         context.add(Op(lib.OP_CGROUP, f"join {name}", fd=f"cgroup/{name}"))
+    if affinity.get("initial") or affinity.get("final"):
+        _affinity(context, affinity, "final")
+    else:
+        process.affinity(context)
     if joined:
         flags = sum(FLAGS[name] for name in joined)
         text = "those of the container's init: " + ", ".join(joined)
@@ -88,19 +100,25 @@ def compile_exec(context: Context, joined: Sequence[str], cgroups: Sequence[str]
     if "user" in joined:
         flags = 0 if context.facts.privileged else lib.FLAG_NO_SETGROUPS
         context.add(Op(lib.OP_BECOME_ROOT, "of the user namespace", flags=flags))
-    context.add(Op(lib.OP_SETSID, ""))
+    process.session(context, joined=True)
     devices.console(context, bind=False)
     process.home(context)
     process.resource_limits(context)
     process.no_new_privileges(context)
+    process.labels_and_scheduling(context)
     process.privileges(context)
-    if context.filter is not None and context.filter.notify:
-        process.seccomp(context)
     process.lookup(context)
-    if context.filter is not None and not context.filter.notify:
-        process.seccomp(context)
+    process.seccomp(context)
+    process.drop_setup_capability(context)
     process.execute(context)
     return context.plan
+
+
+def _affinity(context: Context, affinity: CPUAffinity, when: Literal["initial", "final"]) -> None:
+    if affinity.get(when):
+        from runtime import scheduling
+
+        scheduling.affinity(context, when)
 
 
 def execute(root: str, container_id: str, wanted: Process, options: ExecOptions) -> int:
@@ -137,22 +155,53 @@ def _launch(container: Container, pidfd: int, wanted: Process, options: ExecOpti
     assert init is not None  # noqa: S101 - for the type checker: it has a pidfd
     spec = container_spec(container)
     joined = joined_namespaces(init.pid)
+    check_labels(wanted, {})
     if "user" in joined and not wanted.get("terminal"):
         stdio.give(options.stdio, wanted, spec.get("linux", {}))
     filter_ = seccomp_filter(spec)
-    place = Place(container.cgroup(), options.sub_cgroup, init.pid)
+    # clone3 would begin in the cgroup: there is no "before" for the initial affinity then.
+    late = bool(wanted.get("execCPUAffinity", {}).get("initial"))
+    cgroup = container.cgroup()
+    attaches = cgroup is not None and cgroup.attaches
+    if attaches:  # a scope takes processes from its manager only, when they are there
+        place = Place(None, "", init.pid)
+    else:
+        place = Place(cgroup, options.sub_cgroup, init.pid, late=late)
+    opened: dict[str, int] = {}
     try:
-        context = _context(spec, wanted, joined, filter_, options.listen_fds)
+        context = _context(spec, wanted, joined, filter_, _request(container, options))
+        context.request.resctrl = _open_resctrl(container, opened)
+        context.request.scope = attaches
+        if wanted.get("apparmorProfile") or wanted.get("selinuxLabel"):
+            opened["proc"] = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         made = compile_exec(context, joined, list(place.join_fds))
         handlers = _handlers(options, wanted, filter_, container)
-        opened = {"init": pidfd, **{f"cgroup/{n}": fd for n, fd in place.join_fds.items()}}
-        launch = _start(made, handlers, opened, place, options)
+        if cgroup is not None and attaches:
+            handlers.scope = _attaching(cgroup, options.sub_cgroup)
+        joins = {f"cgroup/{name}": fd for name, fd in place.join_fds.items()}
+        launch = _start(made, handlers, {"init": pidfd, **joins, **opened}, place, options)
     finally:
         place.close()
+        for fd in opened.values():
+            os.close(fd)
     os.close(launch.pidfd)
     if options.pid_file:
         pid_file.write(options.pid_file, launch.pid)
     return launch.pid
+
+
+def _request(container: Container, options: ExecOptions) -> Request:
+    record = container.record
+    return Request(record.id, "", new_keyring=record.new_keyring, listen_fds=options.listen_fds)
+
+
+def _open_resctrl(container: Container, opened: dict[str, int]) -> list[str]:
+    """The directories of the container's resctrl group; their `tasks` are opened by name."""
+    group = container.resctrl()
+    directories = group.joined() if group is not None else []
+    for directory in directories:
+        opened[f"resctrl/{directory}"] = open_tasks(directory)
+    return directories
 
 
 def _start(
@@ -178,18 +227,22 @@ def _start(
             return launch
 
 
+def _attaching(cgroup: Cgroup, sub: Sub) -> Callable[[int], None]:
+    return lambda pid: cgroup.add_process(pid, sub)
+
+
 def _context(
     spec: Spec,
     wanted: Process,
     joined: Sequence[str],
     filter_: Filter | None,
-    listen_fds: int,
+    request: Request,
 ) -> Context:
     """The spec with this process in place of its own, in namespaces that are all joined."""
     linux = dict(spec.get("linux", {}))
     linux["namespaces"] = [{"type": name, "path": "(the init's)"} for name in joined]
     changed = {**spec, "process": wanted, "linux": linux}
-    return Context(changed, host.gather(), Request("", "", listen_fds=listen_fds), filter_)  # type: ignore[arg-type]
+    return Context(changed, host.gather(), request, filter_)  # type: ignore[arg-type]
 
 
 def _handlers(
@@ -197,7 +250,7 @@ def _handlers(
 ) -> Handlers:
     handlers = Handlers()
     handlers.console = options.console
-    handlers.prepare = lambda pid: rlimits.apply(pid, wanted)
+    handlers.prepare = lambda pid: set_outside(pid, wanted)
     if filter_ is not None and filter_.notify:
         from runtime import seccomp_agent
 

@@ -23,11 +23,13 @@ HOOKS = (
     "poststart",
     "poststop",
 )
+#: Heeded only with --allow-annotation; a name that ends in "." stands for all that begin with it.
+UNSAFE_ANNOTATIONS = ("org.systemd.property.",)
 
 
 def features() -> dict[str, object]:
     """The document, in the standard's order."""
-    from runtime import seccomp
+    from runtime import scheduling, seccomp
 
     known = seccomp.known()
     members = ("enabled", "actions", "operators", "archs", "knownFlags", "supportedFlags")
@@ -49,19 +51,24 @@ def features() -> dict[str, object]:
             "cgroup": {
                 "v1": True,
                 "v2": True,
-                "systemd": False,
-                "systemdUser": False,
+                "systemd": True,
+                "systemdUser": True,
                 "rdma": True,
             },
             "seccomp": filters,
-            "apparmor": {"enabled": False},
-            "selinux": {"enabled": False},
-            "intelRdt": {"enabled": False},
-            "mountExtensions": {"idmap": {"enabled": False}},
-            "netDevices": {"enabled": False},
+            # of the runtime, whatever the host has (features-linux.md)
+            "apparmor": {"enabled": True},
+            "selinux": {"enabled": True},
+            "intelRdt": {"enabled": True, "schemata": True, "monitoring": True},
+            "memoryPolicy": {
+                "modes": list(scheduling.MEMORY_MODES),
+                "flags": list(scheduling.MEMORY_FLAGS),
+            },
+            "mountExtensions": {"idmap": {"enabled": True}},
+            "netDevices": {"enabled": True},
         },
         "annotations": annotations,
-        "potentiallyUnsafeConfigAnnotations": [],
+        "potentiallyUnsafeConfigAnnotations": list(UNSAFE_ANNOTATIONS),
     }
 
 
@@ -73,11 +80,7 @@ def mount_words() -> list[str]:
         *mount_options.PROPAGATION,
         *mount_options.SUPERBLOCK,
         *mount_options.IGNORED,
-        "bind",
-        "rbind",
-        "tmpcopyup",
-        "src-nofollow",
-        "dest-nofollow",
+        *mount_options.EXTENSIONS,
     }
     return sorted(words)
 

@@ -36,13 +36,25 @@ class Handlers:
     writes what says that the container is created.
     """
 
-    __slots__ = ("console", "hooks", "idmap", "notify", "prepare", "ready", "state")
+    __slots__ = (
+        "console",
+        "hooks",
+        "idmap",
+        "network",
+        "notify",
+        "prepare",
+        "ready",
+        "scope",
+        "state",
+    )
 
     def __init__(self) -> None:
         self.idmap: Callable[[int], None] | None = None
+        self.network: Callable[[int], None] | None = None
         self.hooks: Callable[[int], None] | None = None
         self.prepare: Callable[[int], None] | None = None
         self.ready: Callable[[int], None] | None = None
+        self.scope: Callable[[int], None] | None = None
         self.state: Callable[[int, Status], int] | None = None
         self.console: Callable[[int], None] | None = None
         self.notify: Callable[[int, int], None] | None = None
@@ -128,7 +140,8 @@ class Launch:
         if message.kind == lib.KIND_STAGE:
             self._enter_second_stage(message.value)
             return False
-        if self._plan.stages > 1 and self.pid == self._first_pid:
+        by_second = message.value != lib.SYNC_SCOPE  # which comes before the fork
+        if self._plan.stages > 1 and self.pid == self._first_pid and by_second:
             self._serve()  # the first stage's word about the second is on its way
         answer_fd = self._answer(message.value, fd)
         self._reply(answer_fd)
@@ -153,9 +166,11 @@ class Launch:
         handlers = self._handlers
         simple = {
             lib.SYNC_IDMAP: handlers.idmap,
+            lib.SYNC_NETWORK: handlers.network,
             lib.SYNC_HOOKS: handlers.hooks,
             lib.SYNC_PREPARE: handlers.prepare,
             lib.SYNC_READY: handlers.ready,
+            lib.SYNC_SCOPE: handlers.scope,
         }.get(what)
         if simple is not None:
             simple(self.pid)

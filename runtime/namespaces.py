@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from native import plan, syscalls
 from native.plan import Op
+from runtime.errors import Unsupported
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -96,11 +97,24 @@ def _non_dumpable(context: Context) -> None:
 
 
 def _join_cgroups(context: Context) -> None:
+    for directory in context.request.resctrl:
+        text, where = f"join {directory}", "/linux/intelRdt"
+        name = f"resctrl/{directory}"
+        context.add(Op(lib.OP_CGROUP, text, directory, pointer=where, fd=name))
+    if context.request.scope:
+        join_scope(context)
+        return
     if context.request.clone_into_cgroup:
         return
     for name in context.request.cgroups:
         op = Op(lib.OP_CGROUP, f"join {name}", pointer="/linux/cgroupsPath", fd=f"cgroup/{name}")
         context.add(op)
+
+
+def join_scope(context: Context) -> None:
+    """The operation that waits until the parent has moved the process into its cgroup."""
+    where, numbers = "/linux/cgroupsPath", [lib.SYNC_SCOPE]
+    context.add(Op(lib.OP_SYNC, "moved into the cgroup", pointer=where, numbers=numbers))
 
 
 def _join(context: Context, joined: list[str]) -> None:
@@ -160,19 +174,21 @@ def _time(context: Context) -> None:
     context.add(Op(lib.OP_TIME, text, "".join(lines), pointer=where))
 
 
-def sysctl_path(key: str) -> str:
-    """The path below /proc/sys. The first separator decides which is which (sysctl.d(5)).
-
-    So an interface with a dot in its name is `net.ipv4.conf.eth0/1.x` or `net/ipv4/conf/eth0.1/x`.
-    """
-    dot, slash = key.find("."), key.find("/")
-    if slash < 0 or 0 <= dot < slash:
-        return key.translate({ord("."): "/", ord("/"): "."})
-    return key
+def devices(context: Context) -> None:
+    """`linux.netDevices`: the parent moves them, who may act in both namespaces."""
+    names = context.linux.get("netDevices")
+    if not names:
+        return
+    where = "/linux/netDevices"
+    if not context.facts.privileged:
+        text = "network devices can't be moved by a rootless runtime"
+        raise Unsupported(text, pointer=where, hint="run as root")
+    text = "network devices moved: " + ", ".join(names)
+    context.add(Op(lib.OP_SYNC, text, pointer=where, numbers=[lib.SYNC_NETWORK]))
 
 
 def configure(context: Context) -> None:
-    """Operations that set what the new namespaces hold: loopback, names, sysctls."""
+    """Operations that set what the new namespaces hold: loopback, names."""
     if context.is_new("network"):
         context.add(Op(lib.OP_LOOPBACK, "lo up", pointer=pointer(context, "network")))
     spec = context.spec
@@ -182,7 +198,3 @@ def configure(context: Context) -> None:
     if spec.get("domainname"):
         name = spec["domainname"]
         context.add(Op(lib.OP_DOMAINNAME, name, name, pointer="/domainname"))
-    for key, value in context.linux.get("sysctl", {}).items():
-        path = sysctl_path(key)
-        where = "/linux/sysctl/" + key.replace("~", "~0").replace("/", "~1")
-        context.add(Op(lib.OP_SYSCTL, f"{key} = {value}", path, value, pointer=where))

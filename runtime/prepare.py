@@ -5,18 +5,22 @@ from __future__ import annotations
 
 import os
 
-from runtime import cgroups, state
+from runtime import cgroups, rlimits, state
 from runtime.context import Request
+from runtime.process import is_scheduled
 from spec import bundle as bundles
 from spec.errors import OrlopError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from runtime.cgroups.cgroup import Cgroup
     from runtime.host import Facts
+    from runtime.intelrdt import Group
     from runtime.seccomp import Filter
     from spec.bundle import Bundle
-    from spec.types import Spec
+    from spec.types import Linux, Process, Spec
 
 
 def load_bundle(path: str) -> Bundle:
@@ -42,25 +46,74 @@ def seccomp_filter(spec: Spec, *, cached: bool = True) -> Filter | None:
     return compile_filter(profile, folder)
 
 
-def resolve_cgroup(spec: Spec, container_id: str, facts: Facts, *, systemd: bool = False) -> Cgroup:
-    """The cgroup that the spec asks for; nothing is made."""
+def check_labels(process: Process, linux: Linux) -> None:
+    """Raise Unsupported for a label that this host's security modules would ignore."""
+    if process.get("apparmorProfile") or process.get("selinuxLabel") or linux.get("mountLabel"):
+        from runtime import labels
+
+        labels.require(process, linux)
+
+
+def set_outside(pid: int, process: Process) -> None:
+    """At SYNC_PREPARE: what a process in a user namespace may not do for itself."""
+    rlimits.apply(pid, process)
+    if is_scheduled(process):
+        from runtime import scheduling
+
+        scheduling.apply(pid, process)
+
+
+def resolve_cgroup(
+    spec: Spec,
+    container_id: str,
+    facts: Facts,
+    *,
+    systemd: bool = False,
+    allowed: Sequence[str] = (),
+) -> Cgroup:
+    """The cgroup that the spec asks for; nothing is made.
+
+    allowed: what annotations must begin with to set properties of systemd's unit.
+    """
+    annotations = {
+        key: value
+        for key, value in spec.get("annotations", {}).items()
+        if any(key.startswith(prefix) for prefix in allowed)
+    }
     return cgroups.resolve(
         spec.get("linux", {}).get("cgroupsPath", ""),
         container_id,
         driver="systemd" if systemd else "cgroupfs",
         rootless=not facts.privileged,
         host=facts.cgroup,
+        annotations=annotations,
     )
 
 
-def request_for(container_id: str, rootfs: str, cgroup: Cgroup) -> Request:
-    """The compiler's request for a container in this cgroup."""
+def resolve_resctrl(spec: Spec, container_id: str) -> Group | None:
+    """The resctrl group that the spec asks for, None where it doesn't; nothing is made."""
+    config = spec.get("linux", {}).get("intelRdt")
+    if config is None:
+        return None
+    from runtime import intelrdt
+
+    return intelrdt.Group.resolve(config, container_id, intelrdt.mount_point())
+
+
+def request_for(
+    container_id: str, rootfs: str, cgroup: Cgroup, resctrl: Group | None = None
+) -> Request:
+    """The compiler's request for a container in this cgroup and this resctrl group."""
     paths = cgroup.paths()
-    into = cgroup.mode == "v2"
-    return Request(
+    scope = cgroup.needs_init
+    into = cgroup.mode == "v2" and not scope
+    request = Request(
         container_id,
         rootfs,
-        cgroups=[] if into else cgroup.hierarchies(),
+        cgroups=[] if into or scope else cgroup.hierarchies(),
         clone_into_cgroup=into,
         cgroup_paths=paths,
     )
+    request.resctrl = resctrl.joined() if resctrl is not None else []
+    request.scope = scope
+    return request

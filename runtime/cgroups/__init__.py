@@ -12,6 +12,8 @@
     cgroup = cgroups.load(state["cgroup"])              # any later verb: no detection of the host
     cgroup.kill(); cgroup.remove()
 
+Where `needs_init` is true, the last of `create`'s work waits for `cgroup.adopt(pid)`, and there is
+nothing to join before.
 When `clone_fd()` gives a descriptor, either it or `join_fds()` is enough. The caller closes the
 descriptors, all of which are close-on-exec. runtime.cgroups.cgroup documents each method.
 
@@ -20,6 +22,10 @@ directories; `cgroupfs` is what the drivers `cgroupfs_v1` (v1 and hybrid) and `c
 `unified` is what only v2 can do; `resources_v1`, `resources_v2` and `device_rules` turn resources
 into `setting`s, with the arithmetic of `conversion`; `stats_v1` and `stats_v2` read usage; `tree`
 and `files` are directories, input and output.
+
+`systemd` is the driver that leaves the making to systemd: `systemd_unit` has names,
+`systemd_properties` and `systemd_annotations` what systemd is told, `systemd_manager` its methods,
+`dbus` and `dbus_wire` the protocol.
 """
 
 from __future__ import annotations
@@ -34,6 +40,8 @@ if TYPE_CHECKING:
     from runtime.cgroups.cgroupfs_v1 import CgroupfsV1
     from runtime.cgroups.cgroupfs_v2 import CgroupfsV2
     from runtime.cgroups.host import Host
+    from runtime.cgroups.paths import Directory
+    from runtime.cgroups.systemd import SystemdV1, SystemdV2
 
 __all__ = ["load", "resolve"]
 
@@ -45,26 +53,38 @@ def resolve(
     driver: str = "cgroupfs",
     rootless: bool = False,
     host: Host | None = None,
+    annotations: Mapping[str, str] | None = None,
 ) -> Cgroup:
     """Return the cgroup that a container is to have; nothing is made or looked at yet.
 
     cgroups_path: `linux.cgroupsPath`, "" when absent. container_id: a valid id, the cgroup's name
-    when there is no path. driver: "cgroupfs". rootless: the caller may lack permission, and then
-    a container that asks for no path and no resources goes without a cgroup. host: the
-    hierarchies, detected when None.
+    when there is no path. driver: "cgroupfs" or "systemd". rootless: the caller may lack
+    permission, and then a container that asks for no path and no resources goes without a cgroup,
+    or its user's systemd makes one. host: the hierarchies, detected when None. annotations: those
+    that may set properties of the unit.
 
     Raises OrlopError when the driver isn't there, the path is not for it, or there is no cgroup
     hierarchy.
     """
     from runtime.cgroups import paths
 
-    if driver != "cgroupfs":
+    if driver not in ("cgroupfs", "systemd"):
         raise OrlopError(f'the cgroup driver "{driver}" is not available', hint='use "cgroupfs"')
-    inner = paths.inner(cgroups_path, container_id)
     if host is None:
         from runtime.cgroups.host import detect
 
         host = detect()
+    if driver == "systemd":
+        from runtime.cgroups import systemd
+
+        return systemd.resolve(
+            cgroups_path,
+            container_id,
+            rootless=rootless,
+            host=host,
+            annotations=annotations or {},
+        )
+    inner = paths.inner(cgroups_path, container_id)
     kind = _driver(host.mode)
     found = paths.directories(host, inner)
     return kind(host.mode, found, rootless=rootless, explicit=bool(cgroups_path))
@@ -80,15 +100,25 @@ def load(saved: Mapping[str, object]) -> Cgroup:
     try:
         driver, mode, records = saved["driver"], str(saved["mode"]), saved["directories"]
         directories = [Directory.load(record) for record in records]  # type: ignore[attr-defined]
+        if driver not in ("cgroupfs", "systemd") or mode not in _MODES:
+            raise OrlopError(f"the saved cgroup has driver {driver!r} and mode {mode!r}")
+        if driver == "systemd" and mode != "none":
+            return _load_unit(saved, mode, directories)
     except (KeyError, TypeError, ValueError) as error:
         raise OrlopError(f"the saved cgroup is not one of this version: {error}") from error
-    if driver != "cgroupfs" or mode not in _MODES:
-        raise OrlopError(f"the saved cgroup has driver {driver!r} and mode {mode!r}")
     if mode == "none":
         from runtime.cgroups.cgroupfs import NoCgroup
 
         return NoCgroup()
     return _driver(mode)(mode, directories)
+
+
+def _load_unit(
+    saved: Mapping[str, object], mode: str, directories: list[Directory]
+) -> SystemdV1 | SystemdV2:
+    from runtime.cgroups import systemd
+
+    return systemd.load(saved, mode, directories)
 
 
 _MODES = ("v1", "hybrid", "v2", "none")

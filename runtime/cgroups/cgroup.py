@@ -33,6 +33,26 @@ class Cgroup(ABC):
 
     mode: str
 
+    @property
+    def needs_init(self) -> bool:
+        """Whether the cgroup is made around the container's init, by `adopt` after `create`.
+
+        Then there is nothing to join before; the init waits, in the caller's cgroup, meanwhile.
+        """
+        return False
+
+    @property
+    def attaches(self) -> bool:
+        """Whether the caller can't join, and a process gets in by `add_process` only."""
+        return False
+
+    def adopt(self, pid: int) -> None:
+        """Make the cgroup around a process, with the limits that `create` was given.
+
+        When this fails, the caller ends the process, and removes the cgroup. Raises OrlopError.
+        """
+        raise NotImplementedError
+
     @abstractmethod
     def saved(self) -> dict[str, object]:
         """Return a JSON-able record for `load`; after `create` it tells what that made, too."""

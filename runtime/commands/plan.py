@@ -39,8 +39,16 @@ def run(call: Globals, options: Options, arguments: Sequence[str]) -> int:
     bundle = prepare.load_bundle(os.path.abspath(arguments[0] if arguments else "."))
     container_id = options.text("id") or os.path.basename(bundle.path) or "container"
     facts = host.gather()
-    cgroup = prepare.resolve_cgroup(bundle.spec, container_id, facts, systemd=call.systemd_cgroup)
-    request = prepare.request_for(container_id, bundle.rootfs, cgroup)
+    cgroup = prepare.resolve_cgroup(
+        bundle.spec,
+        container_id,
+        facts,
+        systemd=call.systemd_cgroup,
+        allowed=call.allowed_annotations,
+    )
+    resctrl = prepare.resolve_resctrl(bundle.spec, container_id)
+    request = prepare.request_for(container_id, bundle.rootfs, cgroup, resctrl)
+    request.bundle = bundle.path
     filter_ = prepare.seccomp_filter(bundle.spec, cached=False)
     plan = compile_container(bundle.spec, facts, request, filter_)
     sys.stdout.write(as_json(plan) if form == "json" else as_text(plan))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.support.container import Container
     from tests.support.leaks import Watch
 
-pytestmark = [requires("root"), pytest.mark.v2]
+pytestmark = requires("root")
 
 BEFORE_CREATED = ("prestart", "createRuntime", "createContainer")
 KINDS = (*BEFORE_CREATED, "startContainer", "poststart", "poststop")

@@ -279,7 +279,7 @@ def test_a_binds_propagation_is_what_its_option_says(
     ("word", "fields"),
     [
         ("shared", ["shared"]), ("rslave", ["master"]), ("private", []),
-        ("unbindable", ["unbindable"]), (None, ["master"]),
+        ("unbindable", ["unbindable"]), (None, []),
     ],
 )  # fmt: skip
 def test_the_roots_propagation_is_rootfs_propagation(

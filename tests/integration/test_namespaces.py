@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tests.support.bundle import Bundle
     from tests.support.container import Container
 
-pytestmark = [requires("root"), pytest.mark.v2]
+pytestmark = requires("root")
 
 needs_time = pytest.mark.skipif(not is_orlop(), reason="runc 1.1 has no time namespaces")
 beyond_runc = pytest.mark.skipif(not is_orlop(), reason="runc 1.1 can't do this")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.support.cli import Cli, Running
     from tests.support.leaks import Watch
 
-pytestmark = [requires("root"), pytest.mark.v2, pytest.mark.slow]
+pytestmark = [requires("root"), pytest.mark.slow]
 
 IN_A_ROW = 200
 AT_ONCE = 20

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.support.container import Container
 
 
-pytestmark = [requires("root"), pytest.mark.v2]
+pytestmark = requires("root")
 
 #: Numbers of capabilities.h.
 CHOWN, KILL, SETGID, SETUID, NET_BIND, NET_RAW = 0, 5, 6, 7, 10, 13

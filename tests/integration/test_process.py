@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.support.container import Container
 
 
-pytestmark = [requires("root"), pytest.mark.v2]
+pytestmark = requires("root")
 
 beyond_runc = pytest.mark.skipif(not is_orlop(), reason="runc 1.1 does otherwise")
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tests.support.container import Container
     from tests.support.leaks import Watch
 
-pytestmark = [requires("root"), pytest.mark.v2]
+pytestmark = requires("root")
 
 #: Runs a command line of the runtime, and counts the calls of functions, Python's and C's, from
 #: that of FUNCTION on. At call LIMIT it is killed; without one it tells how many there were.
@@ -262,6 +262,7 @@ class TestRaces:
             assert settled(watch) == []
 
 
+@pytest.mark.v2
 class TestMemory:
     """Nothing of the runtime is in the container's memory: a container starts with very little."""
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 beyond_runc = pytest.mark.skipif(
     not is_orlop(), reason="runc 1.1 loads the filter earlier, or can't without no_new_privs here"
 )
-pytestmark = [requires("root"), pytest.mark.v2]
+pytestmark = requires("root")
 
 #: Numbers of system calls that the probe itself has no use for.
 GETPPID, GETPRIORITY = {"x86_64": ("110", "140"), "aarch64": ("173", "141")}[platform.machine()]
@@ -93,6 +93,17 @@ def test_a_profile_that_refuses_execve_is_named(container: Container) -> None:
     assert result.returncode == 1
     assert "exec" in result.stderr
     assert "operation not permitted" in result.stderr.lower()
+
+
+@beyond_runc
+def test_an_init_that_may_not_even_exit_ends_all_the_same(container: Container) -> None:
+    """Its last resort is a signal that ends the init of a pid namespace too."""
+    names = [name for name in PLAIN if name not in ("execve", "exit_group")]
+    set_filter(container.bundle, "ERRNO", rule("ALLOW", *names))
+    container.create()
+    assert container.start(check=False).returncode == 1
+    container.wait()
+    assert container.status == "stopped"
 
 
 def test_rules_look_at_arguments(run_probe: RunProbe, bundle: Bundle) -> None:

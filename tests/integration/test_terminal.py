@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tests.support.container import Container
 
 beyond_runc = pytest.mark.skipif(not is_orlop(), reason="runc 1.1 does otherwise, or races")
-pytestmark = [requires("root"), pytest.mark.v2]
+pytestmark = requires("root")
 
 
 def read_until(fd: int, wanted: str) -> str:

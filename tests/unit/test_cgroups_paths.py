@@ -132,8 +132,8 @@ def test_other_records_are_refused(changed: dict[str, object]) -> None:
 
 
 def test_unknown_driver_is_refused() -> None:
-    with pytest.raises(OrlopError, match='driver "systemd" is not available'):
-        cgroups.resolve("", "box", driver="systemd", host=v2("/"))
+    with pytest.raises(OrlopError, match='driver "other" is not available'):
+        cgroups.resolve("", "box", driver="other", host=v2("/"))
 
 
 def test_no_cgroup_does_nothing() -> None:

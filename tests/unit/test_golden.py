@@ -18,7 +18,6 @@ from runtime import prepare
 from runtime.cgroups import host as cgroup_host
 from runtime.commands.plan import as_json, as_text
 from runtime.compile import compile_container
-from runtime.errors import Unsupported
 from runtime.host import Facts
 from runtime.seccomp import SECCOMP_FILTER_FLAG_NEW_LISTENER, Filter
 from spec import bundle as bundles
@@ -174,27 +173,6 @@ def test_compiling_looks_at_nothing_but_its_arguments(
     for function in ("open", "stat", "lstat", "listdir", "readlink", "access", "geteuid"):
         monkeypatch.setattr(os, function, refuse)
     assert as_text(compiled(name, mode)[1]) == expected
-
-
-@pytest.mark.parametrize(
-    ("path", "value"),
-    [
-        ("process/apparmorProfile", "x"),
-        ("process/selinuxLabel", "x"),
-        ("linux/mountLabel", "x"),
-        ("linux/intelRdt", {"closID": "x"}),
-        ("linux/personality", {"domain": "LINUX32"}),
-    ],
-)
-def test_what_is_not_supported_yet_is_refused_with_its_place(path: str, value: object) -> None:
-    config: Any = configurations.default()
-    top, key = path.split("/")
-    config[top][key] = value
-    host = facts("v2")
-    request = prepare.request_for("c1", ROOTFS, prepare.resolve_cgroup(config, "c1", host))
-    with pytest.raises(Unsupported) as caught:
-        compile_container(config, host, request)
-    assert caught.value.pointer == f"/{path}"
 
 
 @pytest.mark.parametrize(

@@ -125,10 +125,63 @@ def test_words_without_a_meaning_go_nowhere(word: str) -> None:
 
 
 @pytest.mark.parametrize("word", ["idmap", "ridmap"])
-def test_what_is_not_supported_yet_is_refused_with_its_place(word: str) -> None:
-    with pytest.raises(Unsupported) as caught:
+def test_an_id_map(word: str) -> None:
+    assert (parsed("bind", word).idmap, parsed("bind").idmap) == (word, "")
+    assert (parsed("idmap", "ridmap").idmap, parsed("ridmap", "idmap").idmap) == ("ridmap", "idmap")
+
+
+def test_propagation_words_apply_one_by_one() -> None:
+    options = parsed("rslave", "ro", "shared", "private")
+    assert options.earlier == [MS_SLAVE | MS_REC, MS_SHARED]
+    assert options.propagation == MS_PRIVATE
+
+
+def test_a_remount() -> None:
+    everything = RDONLY | NOSUID | NODEV | NOEXEC | NODIRATIME | NOSYMFOLLOW
+    assert parsed("remount").remount
+    assert parsed("remount").unnamed == everything
+    assert parsed("remount", "ro", "suid").unnamed == everything & ~RDONLY & ~NOSUID
+
+
+@pytest.mark.parametrize("word", sorted(mount_options.NOT_RECURSIVE))
+def test_flags_of_file_systems_have_no_recursive_form(word: str) -> None:
+    """crun knows the words; mount_setattr(2) has no such attribute."""
+    with pytest.raises(Unsupported, match=word) as caught:
         parsed("bind", "ro", word)
     assert caught.value.pointer == "/mounts/0/options/2"
+    assert word[1:] in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("words", "refused"),
+    [
+        (("bind", "size=1k"), 1),
+        (("rbind", "ro", "acl"), 2),
+        (("bind", "tmpcopyup"), 1),
+        (("bind", "src-nofollow", "copy-symlink"), 2),
+        (("copy-symlink", "bind", "dest-nofollow"), 0),
+    ],
+)
+def test_a_bind_refuses_what_it_would_have_to_ignore(words: tuple[str, ...], refused: int) -> None:
+    with pytest.raises(Unsupported) as caught:
+        mount_options.check_bind(parsed(*words))
+    assert caught.value.pointer == f"/mounts/0/options/{refused}"
+
+
+def test_a_bind_passes_over_flags_of_the_file_system() -> None:
+    """mount(8), "Bind mount operation": the kernel ignores them."""
+    mount_options.check_bind(parsed("bind", *sorted(mount_options.SUPERBLOCK), "iversion"))
+
+
+@pytest.mark.parametrize("word", ["tmpcopyup", "copy-symlink", "src-nofollow", "idmap", "ridmap"])
+def test_a_file_system_refuses_words_of_binds(word: str) -> None:
+    with pytest.raises(Unsupported) as caught:
+        mount_options.check_filesystem(parsed("ro", word), "ext4")
+    assert caught.value.pointer == "/mounts/0/options/1"
+
+
+def test_a_tmpfs_may_be_filled() -> None:
+    mount_options.check_filesystem(parsed("tmpcopyup", "dest-nofollow"), "tmpfs")
 
 
 def test_a_bind_with_any_attribute_loses_those_that_are_not_named() -> None:
@@ -144,3 +197,5 @@ def test_flags_of_the_old_call() -> None:
     assert options.legacy_flags() == 1 | 2 | 4 | 8 | 1024 | 2048
     assert parsed("strictatime").legacy_flags() == 1 << 24
     assert parsed("ro", "rw").legacy_flags() == 0
+    assert parsed("sync", "dirsync", "mand").legacy_flags() == 16 | 128 | 64
+    assert parsed("lazytime", "iversion", "nosymfollow").legacy_flags() == 1 << 25 | 1 << 23 | 256

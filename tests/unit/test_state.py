@@ -153,8 +153,8 @@ def without(members: dict[str, Any], key: str) -> str:
 
 
 def _is_allowed(key: str, value: object) -> bool:
-    """An empty identity or cgroup is none; true is a number to Python, and harms nobody."""
-    if key in ("creator", "init", "cgroup"):
+    """An empty identity or group is none; true is a number to Python, and harms nobody."""
+    if key in ("creator", "init", "cgroup", "resctrl"):
         return not value
     return key in ("version", "owner") and value is True
 

@@ -34,6 +34,7 @@ class Options(argparse.Namespace):
     """The command line, with types."""
 
     systemd: bool
+    hybrid: bool
     fast: bool
     timeout: float
     mem: str
@@ -54,10 +55,11 @@ def options() -> Options:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         usage="run_in_vm.py [options] -- CMD [ARG ...]",
-        description="Run CMD as root in a QEMU guest with pure cgroup v2.",
+        description="Run CMD as root in a QEMU guest with pure cgroup v2 (or --hybrid).",
     )
     flag, add = "store_true", parser.add_argument
     add("--systemd", action=flag, help="systemd is PID 1 in the guest, CMD a service of it")
+    add("--hybrid", action=flag, help="with --systemd: controllers on cgroup v1, and v2 beside it")
     add(
         "--fast",
         action=flag,
@@ -195,13 +197,16 @@ def make_initrd(opt: Options, release: str, cwd: str, tmp: Path) -> Path:
 
 def kernel_args(opt: Options) -> list[str]:
     """The guest kernel's command line."""
-    args = ["panic=-1", "cgroup_no_v1=all", "psi=1", "mitigations=off", "nokaslr"]
+    args = ["panic=-1", "psi=1", "mitigations=off", "nokaslr"]
+    if not opt.hybrid:
+        args += ["cgroup_no_v1=all"]
     args += ["audit=0", "nowatchdog", "rcupdate.rcu_expedited=1", "no_timer_check"]
     args += ["random.trust_cpu=on", "fstab=no"]
     args += ["loglevel=6"] if opt.console else ["quiet", "loglevel=4"]
     if opt.systemd:
         args += ["systemd.unit=oci-vm.target", "systemd.show_status=0"]
-        args += ["systemd.unified_cgroup_hierarchy=1", "systemd.gpt_auto=0"]
+        unified = 0 if opt.hybrid else 1
+        args += [f"systemd.unified_cgroup_hierarchy={unified}", "systemd.gpt_auto=0"]
     return args + opt.append.split()
 
 
