@@ -48,7 +48,7 @@ def _attach(directory: str, program: bytes) -> None:
         cgroup = opened[0]
         old = _own(cgroup)
         opened += old
-        new = _load(program)
+        new = syscalls.bpf_prog_load(syscalls.BPF_PROG_TYPE_CGROUP_DEVICE, NAME, program)
         opened.append(new)
         flags = syscalls.BPF_F_ALLOW_MULTI
         if old:
@@ -82,32 +82,6 @@ def _own(cgroup: int) -> list[int]:
             os.close(fd)
         raise
     return found
-
-
-def _load(program: bytes) -> int:
-    try:
-        return syscalls.bpf_prog_load(syscalls.BPF_PROG_TYPE_CGROUP_DEVICE, NAME, program)
-    except PermissionError:
-        return _load_unlimited(program)
-
-
-def _load_unlimited(program: bytes) -> int:
-    """Load without a limit of locked memory, which counted programs before Linux 5.11 (EPERM).
-
-    The limit is the caller's again afterwards: the container is to inherit it.
-    """
-    import resource
-
-    before = resource.getrlimit(resource.RLIMIT_MEMLOCK)
-    unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
-    try:
-        resource.setrlimit(resource.RLIMIT_MEMLOCK, unlimited)
-    except ValueError as error:  # how Python says EPERM
-        raise syscalls.oserror(errno.EPERM, "bpf(BPF_PROG_LOAD)") from error
-    try:
-        return syscalls.bpf_prog_load(syscalls.BPF_PROG_TYPE_CGROUP_DEVICE, NAME, program)
-    finally:
-        resource.setrlimit(resource.RLIMIT_MEMLOCK, before)
 
 
 def _is_unprivileged() -> bool:

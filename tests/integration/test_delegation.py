@@ -98,13 +98,14 @@ class TestOfContainers:
 
 @pytest.fixture
 def delegated(cgroup: str, rootless: Container) -> Iterator[Path]:
-    """A cgroup of the unprivileged user, with a cgroup for the runtime in it."""
+    """A cgroup of the unprivileged user, with two controllers, and one for the runtime in it."""
     assert rootless.cli.user == NOBODY
-    top = hierarchies.mountpoints()["v2"] / cgroup.lstrip("/")
-    top.mkdir()
-    controllers = hierarchies.mountpoints()["v2"] / "cgroup.subtree_control"
-    controllers.write_text("+memory +pids")
-    (top / "own").mkdir()
+    outer = hierarchies.mountpoints()["v2"] / cgroup.lstrip("/")
+    top = outer / "user"
+    outer.mkdir()
+    for above in (outer.parent, outer):
+        (above / "cgroup.subtree_control").write_text("+memory +pids")
+    (top / "own").mkdir(parents=True)
     for path in (top, *(top / name for name in LISTED), top / "own", top / "own/cgroup.procs"):
         if path.exists():
             os.chown(path, NOBODY, NOBODY)
@@ -151,7 +152,7 @@ class TestOfRootlessUsers:
         self, rootless: Container, delegated: Path, cgroup: str
     ) -> None:
         bundle = rootless.bundle
-        bundle.linux["cgroupsPath"] = f"{cgroup}/a/b"
+        bundle.linux["cgroupsPath"] = f"{cgroup}/user/a/b"
         bundle.resources.update(pids={"limit": 9})
         bundle.write()
         arguments = ("create", "--bundle", bundle.path, rootless.id)
@@ -165,12 +166,13 @@ class TestOfRootlessUsers:
 
     def test_controllers_that_are_not_delegated(self, rootless: Container, delegated: Path) -> None:
         bundle = rootless.bundle
-        bundle.resources.update(unified={"hugetlb.2MB.max": "0"})
+        bundle.resources.update(cpu={"shares": 512})
         bundle.write()
         arguments = ("create", "--bundle", bundle.path, rootless.id)
         done = run_inside(delegated / "own", rootless.cli, *arguments)
         assert done.returncode == 1
-        assert "/linux/resources/unified/hugetlb.2MB.max" in done.stderr
+        assert '/linux/resources/cpu/shares: enable controller "cpu" in' in done.stderr
+        assert "the controller is not delegated to this user" in done.stderr
         assert {path.name for path in delegated.iterdir() if path.is_dir()} == {"own"}
 
     def test_limits_without_a_cgroup_are_refused(self, rootless: Container) -> None:

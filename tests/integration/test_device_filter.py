@@ -190,9 +190,9 @@ class TestContainers:
 
     @pytest.fixture
     def privileged(self, container: Container) -> Container:
-        """A container with CAP_MKNOD."""
+        """A container with CAP_MKNOD, and CAP_SYSLOG: /dev/kmsg may need it (dmesg_restrict)."""
         for names in container.bundle.process["capabilities"].values():
-            names.append("CAP_MKNOD")
+            names += ["CAP_MKNOD", "CAP_SYSLOG"]
         return container
 
     def test_default(self, privileged: Container) -> None:
