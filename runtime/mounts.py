@@ -60,15 +60,17 @@ def filesystem(context: Context, mount: Mount, options: Options, pointer: str) -
     data = list(options.data)
     if options.set & syscalls.MOUNT_ATTR_RDONLY and not options.copy_up:
         data.append("ro")  # the file system too, not only this mount of it, as mount(2) does
+    text = f"{kind} " + describe(source, target, options)
     labelled = bool(context.linux.get("mountLabel"))
     if labelled:
         from runtime import labels
 
-        data += labels.mount_data(context, kind)
+        more = labels.mount_data(context, kind)
+        data += more
+        text += "".join(f" [{word}]" for word in more)
     flags = lib.FLAG_ORDINARY if kind in _KERNEL or options.target_nofollow else 0
     flags |= lib.FLAG_COPY_UP if options.copy_up else 0
     numbers = [options.set, options.propagation, len(data), options.legacy_flags()]
-    text = f"{kind} " + describe(source, target, options)
     context.add(
         Op(
             lib.OP_MOUNT,
