@@ -73,11 +73,14 @@ def filesystem(context: Context, mount: Mount, options: Options, pointer: str) -
     late = readonly and (kind == "tmpfs" or target == "/dev")
     if readonly and not late:
         data.append("ro")  # the file system too, not only this mount of it, as mount(2) does
+    text = f"{kind} " + describe(source, target, options)
     labelled = bool(context.linux.get("mountLabel"))
     if labelled:
         from runtime import labels
 
-        data += labels.mount_data(context, kind)
+        more = labels.mount_data(context, kind)
+        data += more
+        text += "".join(f" [{word}]" for word in more)
     flags = lib.FLAG_ORDINARY if kind in _KERNEL else 0
     flags |= lib.FLAG_TARGET_NOFOLLOW if options.target_nofollow else 0
     flags |= lib.FLAG_COPY_UP if options.copy_up else 0

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,7 +21,6 @@ from tests.support.waiting import limit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.integration.conftest import RunProbe
     from tests.support.bundle import Bundle
@@ -180,6 +181,42 @@ class TestAppArmor:
         assert "Permission denied" in result.stderr
         assert not (bundle.rootfs / "work" / "made").exists()
         assert all((false / below / name).read_text() == "" for name in names)
+
+
+@pytest.mark.skipif(not labels.selinux_enabled(), reason="SELinux is not enabled")
+class TestSELinux:
+    """With Debian's policy loaded, permissive: tests/vm/README.md says how."""
+
+    PROCESS = "unconfined_u:unconfined_r:unconfined_t:s0:c1,c2"
+    FILES = "system_u:object_r:tmp_t:s0:c1,c2"
+
+    def test_the_program_and_an_exec_are_labelled(self, container: Container) -> None:
+        container.bundle.process["selinuxLabel"] = self.PROCESS
+        started(container)
+        current = Path(f"/proc/{container.pid}/attr/current").read_text()
+        assert current.rstrip("\0") == self.PROCESS
+        show = ("/bin/probe", "cat", "/proc/self/attr/current")
+        assert container.cli("exec", container.id, *show).stdout.rstrip("\0") == self.PROCESS
+        other = self.PROCESS.replace("c1,c2", "c3")
+        command = ("exec", "--process-label", other, container.id, *show)
+        assert container.cli(*command).stdout.rstrip("\0") == other
+
+    def test_what_is_mounted_is_labelled(self, container: Container) -> None:
+        container.bundle.linux["mountLabel"] = self.FILES
+        started(container)
+        root = f"/proc/{container.pid}/root"
+        for place in ("/dev", "/dev/shm", "/dev/pts", "/dev/mqueue", "/sys/firmware"):
+            label = os.getxattr(root + place, "security.selinux")
+            assert label.rstrip(b"\0").decode() == self.FILES, place
+        proc = os.getxattr(f"{root}/proc", "security.selinux").rstrip(b"\0").decode()
+        assert proc != self.FILES
+
+    @pytest.mark.parametrize("path", ["process/selinuxLabel", "linux/mountLabel"])
+    def test_a_label_that_the_policy_lacks_is_refused(self, refuse: Refusal, path: str) -> None:
+        top, key = path.split("/")
+        refuse.bundle.spec[top][key] = "nobody:at:all:s0"
+        message = refuse.create()
+        assert "Invalid argument" in message
 
 
 def test_a_false_proc_gets_no_words_without_a_label(container: Container) -> None:

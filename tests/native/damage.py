@@ -21,6 +21,8 @@ LARGE = (*INTERESTING, 2**32, 2**61, 2**62, 2**63 - 1, 2**63, 2**64 - 1)
 PATHS = ("/", "", "/tmp", "/link/a", "/dangling", "/full", "//a/../b/./c/", "/x" * 2040)
 ROOT = RawOp("OP_ROOTFS", "/tmp/rootfs")
 TRUE = ["true"]
+#: struct sched_attr: SCHED_BATCH, nice 4 (sched_setattr(2)).
+BATCH = struct.pack("=IIQiIQQQII", 56, 3, 0, 4, 0, 0, 0, 0, 0, 0)
 
 
 def samples() -> list[list[RawOp]]:
@@ -40,6 +42,7 @@ def samples() -> list[list[RawOp]]:
         RawOp("OP_DEVICE", "/dev/p", numbers=[0o10644, 0, 0, 0]),
         RawOp("OP_SYMLINK", "/dev/x/y", "target", flags=64),
         RawOp("OP_MKDIR", "/a/b/c/d", numbers=[0o755]),
+        RawOp("OP_FILE_LABEL", "a:b:c:s0"),
         RawOp("OP_CONSOLE", "/dev/console", numbers=[24, 80]),
     ]
     devpts = RawOp("OP_MOUNT", "/dev/pts", "devpts", "d", ["newinstance"], numbers=[0, 0, 1, 0])
@@ -75,6 +78,14 @@ def samples() -> list[list[RawOp]]:
         RawOp("OP_LOOKUP", "true", ["/nonexistent", "/bin/true"], numbers=[2]),
         RawOp("OP_READY"),
         RawOp("OP_HOME", numbers=[0]),
+        RawOp("OP_SCHEDULER", "", BATCH, numbers=[len(BATCH)]),
+        RawOp("OP_IO_PRIORITY", numbers=[2 << 13 | 4]),
+        RawOp("OP_AFFINITY"),
+        RawOp("OP_AFFINITY", "", struct.pack("=Q", 1), numbers=[8]),
+        RawOp("OP_PERSONALITY", numbers=[0]),
+        RawOp("OP_LABEL", "self/attr/exec", "self/comm", "exec x", fd=1),
+        RawOp("OP_MEMORY_POLICY", "", struct.pack("=Q", 1), numbers=[1, 8]),
+        RawOp("OP_SECCOMP", struct.pack("=HBBI", 6, 0, 0, 0x7FFF0000), numbers=[1, 8], flags=16384),
     ]
     end = [
         RawOp("OP_LOOKUP", "true", ["/nonexistent", "/bin/true"], numbers=[2]),

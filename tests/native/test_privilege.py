@@ -227,3 +227,55 @@ def test_the_notify_descriptor_goes_to_the_parent(init: Init) -> None:
     outcome = init(plan, clone_flags=0, answers={"SYNC_NOTIFY": take})
     assert got == ["anon_inode:seccomp notify"]
     assert outcome.output == "alive\n"
+
+
+@pytest.mark.parametrize("denied", ["read", "sendmsg", "recvmsg", "futex", "exit"])
+def test_the_plan_goes_on_behind_a_filter_that_denies_it_everything(
+    init: Init, denied: str
+) -> None:
+    """The deputy has no filter: it syncs, and then only execve is left to the process itself."""
+    number = {"read": 0, "sendmsg": 46, "recvmsg": 47, "futex": 202, "exit": 60}[denied]
+    filter_ = struct.pack(
+        "=HBBI HBBI HBBI HBBI HBBI HBBI",
+        *(0x20, 0, 0, 0),
+        *(0x15, 2, 0, 83),
+        *(0x15, 0, 2, number),
+        *(6, 0, 0, 0x80000000),  # SECCOMP_RET_KILL_PROCESS
+        *(6, 0, 0, 0x7FC00000),
+        *(6, 0, 0, 0x7FFF0000),
+    )
+    sync = RawOp("OP_SYNC", numbers=[VALUES["SYNC_HOOKS"]])
+    seccomp_ = seccomp(filter_, filter_flags=NEW_LISTENER, flags=VALUES["FLAG_NOTIFY"])
+    plan = [*shell("true")[:1], seccomp_, sync, sync, *shell("true")[1:]]
+    outcome = init(plan, clone_flags=0)
+    kinds = [message.value for message in outcome.messages]
+    assert kinds == [VALUES[f"SYNC_{name}"] for name in ("NOTIFY", "HOOKS", "HOOKS")]
+
+
+def test_a_failure_of_the_deputy_is_the_plans(init: Init) -> None:
+    plan = [
+        seccomp(NOTIFY_MKDIR, filter_flags=NEW_LISTENER, flags=VALUES["FLAG_NOTIFY"]),
+        RawOp("OP_CWD", "/nonexistent"),
+        *shell("true"),
+    ]
+    outcome = init(plan, clone_flags=0)
+    assert (outcome.failure.step, outcome.failure.error) == ("chdir", errno.ENOENT)
+    assert outcome.failure.op == 1
+    assert outcome.status == 1
+
+
+def test_a_filter_that_is_refused_ends_the_deputy_too(init: Init) -> None:
+    plan = [seccomp(b"\xff" * 8, filter_flags=NEW_LISTENER, flags=VALUES["FLAG_NOTIFY"])]
+    outcome = init(plan, clone_flags=0)
+    assert (outcome.failure.step, outcome.failure.error) == ("seccomp", errno.EINVAL)
+    assert outcome.status == 1
+
+
+def test_a_parent_that_refuses_the_descriptor_ends_it(init: Init) -> None:
+    plan = [
+        seccomp(NOTIFY_MKDIR, filter_flags=NEW_LISTENER, flags=VALUES["FLAG_NOTIFY"]),
+        *shell("echo alive"),
+    ]
+    outcome = init(plan, clone_flags=0, answers={"SYNC_NOTIFY": lambda _pid, _fd: (1, -1)})
+    assert (outcome.status, outcome.output) == (1, "")
+    assert outcome.failure.error == errno.ECANCELED

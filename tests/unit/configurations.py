@@ -118,6 +118,45 @@ def user() -> Config:
     return config
 
 
+def scheduled() -> Config:
+    """Where and how it runs, and what confines it."""
+    config = default()
+    config["process"].update(
+        {
+            "scheduler": {
+                "policy": "SCHED_FIFO",
+                "priority": 10,
+                "flags": ["SCHED_FLAG_RESET_ON_FORK"],
+            },
+            "ioPriority": {"class": "IOPRIO_CLASS_RT", "priority": 2},
+            "execCPUAffinity": {"initial": "0", "final": "1-3"},
+            "apparmorProfile": "docker-default",
+            "selinuxLabel": "system_u:system_r:container_t:s0:c1,c2",
+        }
+    )
+    config["linux"].update(
+        {
+            "mountLabel": "system_u:object_r:container_file_t:s0:c1,c2",
+            "memoryPolicy": {
+                "mode": "MPOL_INTERLEAVE",
+                "nodes": "0-1",
+                "flags": ["MPOL_F_STATIC_NODES"],
+            },
+            "personality": {"domain": "LINUX32"},
+        }
+    )
+    return config
+
+
+def scheduled_in_user_namespace() -> Config:
+    config = scheduled()
+    del config["process"]["rlimits"]
+    config["linux"]["namespaces"].append({"type": "user"})
+    for kind in ("uidMappings", "gidMappings"):
+        config["linux"][kind] = [{"containerID": 0, "hostID": 100000, "size": 65536}]
+    return config
+
+
 def propagation() -> Config:
     config = default()
     config["linux"]["rootfsPropagation"] = "shared"

@@ -67,6 +67,8 @@ CASES: dict[str, tuple[Callable[[], Config], tuple[str, ...], int]] = {
     "seccomp": (configurations.seccomp, ("v2",), 0),
     "seccomp-with-new-privileges": (configurations.seccomp_with_new_privileges, ("v2",), 0),
     "user": (configurations.user, ("v2",), 0),
+    "scheduled": (configurations.scheduled, ("hybrid", "v2"), 0),
+    "scheduled-in-user-namespace": (configurations.scheduled_in_user_namespace, ("v2",), 0),
     "propagation": (configurations.propagation, ("v2",), 0),
     "everything": (configurations.everything, ("hybrid", "v2"), 0),
 }
