@@ -67,26 +67,30 @@ enum plan_code {
 	OP_SYNC = 8,          /* [0] enum plan_sync */
 	OP_BECOME_ROOT = 9,   /* uid and gid 0 of the user namespace; FLAG_NO_SETGROUPS */
 	OP_SETSID = 10,
-	OP_KEYRING = 11,      /* s1 the session keyring's name */
+	OP_KEYRING = 11,      /* s1 the session keyring's name, [0] permissions added, keyctl_setperm(3) */
 	OP_LOOPBACK = 12,     /* lo up */
 	OP_HOSTNAME = 13,     /* s1 */
 	OP_DOMAINNAME = 14,   /* s1 */
 	OP_SYSCTL = 15,       /* s1 path below /proc/sys, s2 value */
 	OP_PROPAGATION = 16,  /* s1 host path: the mount that holds it; [0] MS_* propagation */
-	OP_ROOTFS = 17,       /* s1 host path, or fd: a detached tree */
-	OP_MOUNT = 18,        /* s1 path, s2 type, s3 source, s4 options; [0] MOUNT_ATTR_*,
-	                         [1] propagation, [2] number of options, [3] MS_* of the old call */
-	OP_BIND = 19,         /* s1 path, s2 host path (or fd: a detached tree); [0] attributes to set,
-	                         [1] to clear, [2] to clear where the kernel lets us, [3] propagation */
+	OP_ROOTFS = 17,       /* s1 host path, or fd: a detached tree; [0] MS_* propagation, 0: as it is */
+	OP_MOUNT = 18,        /* s1 path, s2 type, s3 source, s4 options, s5 an option for the mode of a
+	                         directory that is there; [0] MOUNT_ATTR_*, [1] propagation,
+	                         [2] number of options, [3] MS_* of the old call */
+	OP_BIND = 19,         /* s1 path, s2 host path (or fd: a detached tree, and s3 words for who makes it);
+	                         [0] attributes to set, [1] to clear, [2] to clear where the kernel
+	                         lets us, [3] propagation */
 	OP_ATTR = 20,         /* s1 path: the mount made last, or FLAG_BY_PATH; numbers as OP_BIND */
 	OP_SYMLINK = 21,      /* s1 path, s2 target; FLAG_REPLACE */
-	OP_DEVICE = 22,       /* s1 path; [0] mode with type, [1] dev_t, [2] uid, [3] gid */
-	OP_MASK = 23,         /* s1 path */
+	OP_DEVICE = 22,       /* s1 path, s2 host path of a node to bind, FLAG_TRY: if mknod(2) is refused;
+	                         [0] mode with type, [1] dev_t, [2] uid, [3] gid */
+	OP_MASK = 23,         /* s1 path, s2 SELinux label of a directory's mask, may be empty */
 	OP_READONLY = 24,     /* s1 path */
 	OP_CONSOLE = 25,      /* a pty of the rootfs's devpts to the parent; [0] rows, [1] columns */
-	OP_HOOK = 26,         /* s1 executable, s2 argv, s3 env; [0] argc, [1] envc, [2] seconds */
+	OP_HOOK = 26,         /* s1 executable, s2 argv, s3 env; [0] argc, [1] envc, [2] seconds,
+	                         [3] 1: the HOME of OP_HOME too */
 	OP_PIVOT = 27,        /* [0] MS_* propagation of the new root, 0: as it is;
-	                         [1] MOUNT_ATTR_* for it; FLAG_CHROOT */
+	                         [1] MOUNT_ATTR_* for it; FLAG_CHROOT, FLAG_MOVE */
 	OP_RLIMIT = 28,       /* [0] resource, [1] soft, [2] hard */
 	OP_STDIO_OWNER = 29,  /* [0] uid that may reopen its stdio through /proc/self/fd */
 	OP_NO_NEW_PRIVS = 30,
@@ -103,7 +107,18 @@ enum plan_code {
 	OP_EXEC = 41,         /* s1 the name asked for, s2 argv, s3 env; [0] argc, [1] envc */
 	OP_MKDIR = 42,        /* s1 path, [0] mode */
 	OP_HOME = 43,         /* HOME for OP_EXEC: that of [0] uid in the root's /etc/passwd, or / */
-	PLAN_CODES = 44,
+	OP_SCHEDULER = 44,    /* s2 raw struct sched_attr, [0] its size */
+	OP_IO_PRIORITY = 45,  /* [0] class and level, as ioprio_set(2) takes them */
+	OP_AFFINITY = 46,     /* s2 raw set of CPUs, [0] its size, 0: all that the cgroup allows */
+	OP_PERSONALITY = 47,  /* [0] PER_* */
+	OP_LABEL = 48,        /* fd: the host's /proc; s1 path below it, s2 another where that is not
+	                         there, s3 what is written */
+	OP_MEMORY_POLICY = 49, /* s2 raw set of nodes, [0] mode and flags, [1] its size */
+	OP_FILE_LABEL = 50,   /* s1 SELinux label for the root of the mount made last */
+	OP_REMOUNT = 51,      /* s1 path of a mount, s4 options of its file system; [0] to [2] as OP_BIND,
+	                         [3] number of options, 0: the file system stays as it is */
+	OP_BIND_LINK = 52,    /* as OP_BIND; a source that is a symbolic link is made again at s1 */
+	PLAN_CODES = 53,
 };
 
 enum plan_flag {
@@ -116,11 +131,13 @@ enum plan_flag {
 	FLAG_REPLACE = 64,      /* OP_SYMLINK: in place of what is there */
 	FLAG_DROP_SETUP = 128,  /* OP_CAPABILITIES: give up what FLAG_KEEP_SETUP kept */
 	FLAG_CHROOT = 256,      /* OP_PIVOT: the mount namespace is not ours: chroot(2) only */
+	FLAG_MOVE = 512,        /* OP_PIVOT: a root that pivot_root(2) refuses, on a ramfs for instance */
 	FLAG_SOURCE_NOFOLLOW = 1024, /* OP_BIND */
-	FLAG_TARGET_NOFOLLOW = 2048, /* OP_BIND, OP_MOUNT */
+	FLAG_TARGET_NOFOLLOW = 2048, /* OP_BIND, OP_MOUNT, OP_REMOUNT: on a symbolic link itself */
 	FLAG_SECOND_TRY = 4096, /* OP_CWD: after the change of user, if the first was refused */
 	FLAG_KEEP_SETUP = 8192, /* OP_CAPABILITIES: keep CAP_SYS_ADMIN in hand for OP_SECCOMP */
-	FLAG_NOTIFY = 16384,    /* OP_SECCOMP: send the notify descriptor to the parent */
+	FLAG_NOTIFY = 16384,    /* OP_SECCOMP: the notify descriptor goes to the parent; a deputy without the
+	                           filter carries out what follows, up to OP_CAPABILITIES or OP_EXEC */
 	FLAG_BY_PATH = 32768,   /* OP_ATTR: the mount at s1, not the one made last */
 };
 
@@ -134,7 +151,8 @@ enum plan_sync {
 	SYNC_STATE = 6,   /* the answer carries a file with the state, for OP_HOOK */
 	SYNC_PREPARE = 7, /* what only the parent can do: limits above the hard ones */
 	SYNC_CREATED = 8, /* as SYNC_STATE, with status "created", for startContainer hooks */
-	SYNC_SCOPE = 9,   /* the parent has moved this process into its cgroup */
+	SYNC_NETWORK = 9, /* network devices are in the container's namespace */
+	SYNC_SCOPE = 10,  /* the parent has moved this process into its cgroup */
 };
 
 enum plan_kind {

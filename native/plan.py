@@ -69,6 +69,15 @@ NAMES: dict[int, str] = {
     lib.OP_EXEC: "exec",
     lib.OP_MKDIR: "mkdir",
     lib.OP_HOME: "home",
+    lib.OP_SCHEDULER: "scheduler",
+    lib.OP_IO_PRIORITY: "io-priority",
+    lib.OP_AFFINITY: "affinity",
+    lib.OP_PERSONALITY: "personality",
+    lib.OP_LABEL: "label",
+    lib.OP_MEMORY_POLICY: "memory-policy",
+    lib.OP_FILE_LABEL: "file-label",
+    lib.OP_REMOUNT: "remount",
+    lib.OP_BIND_LINK: "bind-link",
 }
 
 

@@ -19,6 +19,10 @@ AT_EMPTY_PATH: int = lib.AT_EMPTY_PATH
 AT_FDCWD: int = lib.AT_FDCWD
 AT_RECURSIVE: int = lib.AT_RECURSIVE
 AT_SYMLINK_NOFOLLOW: int = lib.AT_SYMLINK_NOFOLLOW
+BPF_CGROUP_DEVICE: int = lib.BPF_CGROUP_DEVICE
+BPF_F_ALLOW_MULTI: int = lib.BPF_F_ALLOW_MULTI
+BPF_F_REPLACE: int = lib.BPF_F_REPLACE
+BPF_PROG_TYPE_CGROUP_DEVICE: int = lib.BPF_PROG_TYPE_CGROUP_DEVICE
 CLONE_NEWCGROUP: int = lib.CLONE_NEWCGROUP
 CLONE_NEWIPC: int = lib.CLONE_NEWIPC
 CLONE_NEWNET: int = lib.CLONE_NEWNET
@@ -36,6 +40,7 @@ MOUNT_ATTR_RELATIME: int = lib.MOUNT_ATTR_RELATIME
 MOUNT_ATTR_NOATIME: int = lib.MOUNT_ATTR_NOATIME
 MOUNT_ATTR_STRICTATIME: int = lib.MOUNT_ATTR_STRICTATIME
 MOUNT_ATTR_NODIRATIME: int = lib.MOUNT_ATTR_NODIRATIME
+MOUNT_ATTR_IDMAP: int = lib.MOUNT_ATTR_IDMAP
 MOUNT_ATTR_NOSYMFOLLOW: int = lib.MOUNT_ATTR_NOSYMFOLLOW
 MOVE_MOUNT_F_EMPTY_PATH: int = lib.MOVE_MOUNT_F_EMPTY_PATH
 MOVE_MOUNT_T_EMPTY_PATH: int = lib.MOVE_MOUNT_T_EMPTY_PATH
@@ -79,6 +84,16 @@ def _check(result: int, call: str, path: str | None = None) -> int:
     if result < 0:
         raise oserror(ffi.errno, call, path)
     return result
+
+
+def sched_setattr(pid: int, attributes: bytes) -> None:
+    """sched_setattr(2): `attributes` is a struct sched_attr."""
+    _check(lib.call_sched_setattr(pid, attributes), "sched_setattr")
+
+
+def ioprio_set(which: int, who: int, ioprio: int) -> None:
+    """ioprio_set(2)."""
+    _check(lib.call_ioprio_set(which, who, ioprio), "ioprio_set")
 
 
 def unshare(flags: int) -> None:
@@ -160,6 +175,49 @@ def capget() -> tuple[int, int, int]:
 def fstatfs_type(fd: int) -> int:
     """`f_type` of fstatfs(2): the file system's magic number."""
     return _check(lib.call_fstatfs_type(fd), "fstatfs")
+
+
+def bpf_prog_load(prog_type: int, prog_name: str, instructions: bytes) -> int:
+    """bpf(2) BPF_PROG_LOAD: a descriptor, close-on-exec, of the verified program.
+
+    prog_name: up to 15 characters of `[A-Za-z0-9_.]` (Linux 4.15). instructions: struct bpf_insn,
+    8 bytes each.
+    """
+    count = len(instructions) // 8
+    result = lib.call_bpf_prog_load(prog_type, prog_name.encode(), instructions, count)
+    return _check(result, "bpf(BPF_PROG_LOAD)")
+
+
+def bpf_prog_attach(
+    target_fd: int, prog_fd: int, attach_type: int, flags: int, replace_fd: int = -1
+) -> None:
+    """bpf(2) BPF_PROG_ATTACH; replace_fd: the program to replace, with BPF_F_REPLACE, Linux 5.6."""
+    result = lib.call_bpf_prog_attach(target_fd, prog_fd, attach_type, flags, replace_fd)
+    _check(result, "bpf(BPF_PROG_ATTACH)")
+
+
+def bpf_prog_detach(target_fd: int, prog_fd: int, attach_type: int) -> None:
+    """bpf(2) BPF_PROG_DETACH."""
+    _check(lib.call_bpf_prog_detach(target_fd, prog_fd, attach_type), "bpf(BPF_PROG_DETACH)")
+
+
+def bpf_prog_query(target_fd: int, attach_type: int) -> list[int]:
+    """bpf(2) BPF_PROG_QUERY: ids of the programs attached to a cgroup, which has room for 64."""
+    ids, count = ffi.new("uint32_t[64]"), ffi.new("uint32_t *", 64)
+    _check(lib.call_bpf_prog_query(target_fd, attach_type, ids, count), "bpf(BPF_PROG_QUERY)")
+    return [ids[index] for index in range(count[0])]
+
+
+def bpf_prog_get_fd_by_id(prog_id: int) -> int:
+    """bpf(2) BPF_PROG_GET_FD_BY_ID: a descriptor, close-on-exec."""
+    return _check(lib.call_bpf_prog_get_fd_by_id(prog_id), "bpf(BPF_PROG_GET_FD_BY_ID)")
+
+
+def bpf_prog_name(prog_fd: int) -> str:
+    """bpf(2) BPF_OBJ_GET_INFO_BY_FD: the name that the program was loaded with, "" for none."""
+    name = ffi.new("char[16]")
+    _check(lib.call_bpf_prog_name(prog_fd, name), "bpf(BPF_OBJ_GET_INFO_BY_FD)")
+    return bytes(ffi.string(name)).decode("ascii", "replace")
 
 
 def spawn(

@@ -19,6 +19,10 @@ CONSTANTS = """
 #define AT_FDCWD ...
 #define AT_RECURSIVE ...
 #define AT_SYMLINK_NOFOLLOW ...
+#define BPF_CGROUP_DEVICE ...
+#define BPF_F_ALLOW_MULTI ...
+#define BPF_F_REPLACE ...
+#define BPF_PROG_TYPE_CGROUP_DEVICE ...
 #define CLONE_INTO_CGROUP ...
 #define CLONE_NEWCGROUP ...
 #define CLONE_NEWIPC ...
@@ -79,17 +83,27 @@ int call_openat2(int dirfd, const char *path, uint64_t flags, uint64_t mode, uin
 int call_close_range(unsigned int first, unsigned int last, unsigned int flags);
 int call_signalfd(uint64_t signals);
 int call_capget(uint64_t sets[3]);
+int call_sched_setattr(int pid, const char *attributes);
+int call_ioprio_set(int which, int who, int priority);
 int64_t call_fstatfs_type(int fd);
+int call_bpf_prog_load(uint32_t type, const char *name, const char *instructions, uint32_t count);
+int call_bpf_prog_attach(int target, int program, uint32_t type, uint32_t flags, int replaced);
+int call_bpf_prog_detach(int target, int program, uint32_t type);
+int call_bpf_prog_query(int target, uint32_t type, uint32_t *ids, uint32_t *count);
+int call_bpf_prog_get_fd_by_id(uint32_t id);
+int call_bpf_prog_name(int program, char name[16]);
 """
 
 SOURCE = """
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/bpf.h>
 #include <linux/capability.h>
 #include <linux/mount.h>
 #include <linux/openat2.h>
 #include <linux/sched.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
@@ -158,11 +172,104 @@ int call_capget(uint64_t sets[3])
     sets[2] = data[0].inheritable | (uint64_t)data[1].inheritable << 32;
     return r;
 }
+/* glibc has a wrapper for neither. */
+int call_sched_setattr(int pid, const char *attributes)
+{
+    return (int)syscall(SYS_sched_setattr, pid, attributes, 0);
+}
+int call_ioprio_set(int which, int who, int priority)
+{
+    return (int)syscall(SYS_ioprio_set, which, who, priority);
+}
 int64_t call_fstatfs_type(int fd)
 {
     struct statfs st;
 
     return fstatfs(fd, &st) < 0 ? -1 : (int64_t)(st.f_type & 0xffffffff);
+}
+/*
+ * The whole union, whatever the command: Linux 6.17 to 7.1 write a query's last member even where
+ * a shorter size says that there is none.
+ */
+static int call_bpf(int command, union bpf_attr *attr)
+{
+    return (int)syscall(SYS_bpf, command, attr, sizeof(*attr));
+}
+int call_bpf_prog_load(uint32_t type, const char *name, const char *instructions, uint32_t count)
+{
+    union bpf_attr attr;
+    int r, tries = 0;
+
+    memset(&attr, 0, sizeof(attr));
+    attr.prog_type = type;
+    attr.insns = (uintptr_t)instructions;
+    attr.insn_cnt = count;
+    attr.license = (uintptr_t)"Apache-2.0";
+    strncpy(attr.prog_name, name, sizeof(attr.prog_name) - 1);
+    do /* the verifier gives up when a signal comes (EAGAIN, Linux 4.20) */
+        r = call_bpf(BPF_PROG_LOAD, &attr);
+    while (r < 0 && errno == EAGAIN && ++tries < 30);
+    return r;
+}
+int call_bpf_prog_attach(int target, int program, uint32_t type, uint32_t flags, int replaced)
+{
+    union bpf_attr attr;
+
+    memset(&attr, 0, sizeof(attr));
+    attr.target_fd = (uint32_t)target;
+    attr.attach_bpf_fd = (uint32_t)program;
+    attr.attach_type = type;
+    attr.attach_flags = flags;
+    if (flags & BPF_F_REPLACE)
+        attr.replace_bpf_fd = (uint32_t)replaced;
+    return call_bpf(BPF_PROG_ATTACH, &attr);
+}
+int call_bpf_prog_detach(int target, int program, uint32_t type)
+{
+    union bpf_attr attr;
+
+    memset(&attr, 0, sizeof(attr));
+    attr.target_fd = (uint32_t)target;
+    attr.attach_bpf_fd = (uint32_t)program;
+    attr.attach_type = type;
+    return call_bpf(BPF_PROG_DETACH, &attr);
+}
+int call_bpf_prog_query(int target, uint32_t type, uint32_t *ids, uint32_t *count)
+{
+    union bpf_attr attr;
+    int r;
+
+    memset(&attr, 0, sizeof(attr));
+    attr.query.target_fd = (uint32_t)target;
+    attr.query.attach_type = type;
+    attr.query.prog_ids = (uintptr_t)ids;
+    attr.query.prog_cnt = *count;
+    r = call_bpf(BPF_PROG_QUERY, &attr);
+    *count = attr.query.prog_cnt;
+    return r;
+}
+int call_bpf_prog_get_fd_by_id(uint32_t id)
+{
+    union bpf_attr attr;
+
+    memset(&attr, 0, sizeof(attr));
+    attr.prog_id = id;
+    return call_bpf(BPF_PROG_GET_FD_BY_ID, &attr);
+}
+int call_bpf_prog_name(int program, char name[16])
+{
+    union bpf_attr attr;
+    struct bpf_prog_info info;
+    int r;
+
+    memset(&attr, 0, sizeof(attr));
+    memset(&info, 0, sizeof(info));
+    attr.info.bpf_fd = (uint32_t)program;
+    attr.info.info = (uintptr_t)&info;
+    attr.info.info_len = sizeof(info);
+    r = call_bpf(BPF_OBJ_GET_INFO_BY_FD, &attr);
+    memcpy(name, info.name, sizeof(info.name));
+    return r;
 }
 """
 

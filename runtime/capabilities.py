@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 NAMES = tuple(CAPABILITIES)
-SYS_ADMIN = 1 << CAPABILITIES["CAP_SYS_ADMIN"]
+#: Every capability that has a name.
+ALL = (1 << len(NAMES)) - 1
 
 
 def mask(names: Iterable[str], last: int) -> int:

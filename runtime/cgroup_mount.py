@@ -8,9 +8,11 @@ without one the container's own directories are bound, so that it sees no others
 
 from __future__ import annotations
 
+import os.path
+
 from native import plan, syscalls
 from native.plan import Op
-from runtime.mounts import describe, inside, recursive_attributes
+from runtime.mounts import describe, first_propagation, further, inside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,14 +33,24 @@ def operations(context: Context, mount: Mount, options: Options, pointer: str) -
         _unified(context, unified, target, options, pointer)
     else:
         _hierarchies(context, target, options, pointer)
-    recursive_attributes(context, options, target, pointer)
+    further(context, options, target, pointer)
+
+
+def _may_mount(context: Context) -> bool:
+    """Whether the container's root may mount cgroup file systems that show its own cgroup as root.
+
+    A cgroup namespace is mounted by its owner alone: not by a user namespace that joined it, or
+    has none. Without one a new mount would show the host's cgroups, which v1's binds need not.
+    """
+    if "user" in context.namespaces:
+        return context.is_new("cgroup")
+    return "cgroup" in context.namespaces or context.facts.cgroup.mode == "v2"
 
 
 def _unified(
     context: Context, unified: Hierarchy, target: str, options: Options, pointer: str
 ) -> None:
-    if "user" in context.namespaces and not context.is_new("cgroup"):
-        # Only the owner of the cgroup namespace may mount it.
+    if not _may_mount(context):
         _bind(context, unified.mountpoint, target, options, pointer)
         return
     data = ["ro"] if options.set & syscalls.MOUNT_ATTR_RDONLY else []
@@ -48,17 +60,22 @@ def _unified(
 def _hierarchies(context: Context, target: str, options: Options, pointer: str) -> None:
     writable = options.set & ~syscalls.MOUNT_ATTR_RDONLY
     text = describe("tmpfs tmpfs", target, options)
-    numbers = [writable | _SAFE, options.propagation, 1, syscalls.MS_NOSUID]
+    data = ["mode=755"]
+    if context.linux.get("mountLabel"):
+        from runtime import labels
+
+        data += labels.mount_data(context, "tmpfs")
+    numbers = [writable | _SAFE, first_propagation(options), len(data), syscalls.MS_NOSUID]
     context.add(
         Op(
-            lib.OP_MOUNT, text, target, "tmpfs", "tmpfs", ["mode=755"],
+            lib.OP_MOUNT, text, target, "tmpfs", "tmpfs", data,
             pointer=pointer, numbers=numbers,
         )
     )  # fmt: skip
     for hierarchy in context.facts.cgroup.hierarchies:
-        name = ",".join(hierarchy.controllers).removeprefix("name=")
+        name = os.path.basename(hierarchy.mountpoint)
         place = f"{target}/{name}"
-        if context.is_new("cgroup"):
+        if _may_mount(context):
             _filesystem(context, "cgroup", place, options, pointer, _data(hierarchy))
         else:
             _bind(context, _directory(context, hierarchy), place, options, pointer)
@@ -94,12 +111,12 @@ def _filesystem(
     data: list[str],
 ) -> None:
     text = describe(f"{kind} cgroup", target, options)
-    numbers = [options.set | _SAFE, options.propagation, len(data), options.legacy_flags()]
+    numbers = [options.set | _SAFE, first_propagation(options), len(data), options.legacy_flags()]
     op = Op(lib.OP_MOUNT, text, target, kind, "cgroup", data, pointer=pointer, numbers=numbers)
     context.add(op)
 
 
 def _bind(context: Context, source: str, target: str, options: Options, pointer: str) -> None:
     text = describe(source, target, options)
-    numbers = [options.set | _SAFE, options.clear, 0, options.propagation]
+    numbers = [options.set | _SAFE, options.clear, 0, first_propagation(options)]
     context.add(Op(lib.OP_BIND, text, target, source, pointer=pointer, numbers=numbers))

@@ -44,6 +44,8 @@ VERBS = {
     "exec": "run a further process in a container",
     "state": "print a container's state",
     "list": "list the containers",
+    "pause": "freeze a container's processes",
+    "resume": "let a paused container go on",
     "kill": "send a signal to a container's process",
     "delete": "remove a container",
     "features": "print what this host and build can do",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from native import plan
 from native.plan import Op
-from runtime import devices, hooks, mounting, mounts, namespaces, process, unsupported
+from runtime import devices, hooks, mounting, mounts, namespaces, process, sysctl
 from runtime.context import Context
 
 TYPE_CHECKING = False
@@ -44,7 +44,9 @@ def _seccomp(context: Context) -> None:
 STAGES: tuple[tuple[Callable[[Context], None], bool], ...] = (
     (process.oom_score, False),
     (namespaces.enter, False),
+    (process.affinity, False),
     (process.session, False),
+    (namespaces.devices, False),
     (namespaces.configure, False),
     (mounts.prepare_rootfs, True),
     (mounting.operations, True),
@@ -53,18 +55,22 @@ STAGES: tuple[tuple[Callable[[Context], None], bool], ...] = (
     (mounts.working_directory, True),
     (hooks.of_runtime, False),
     (hooks.of_container, False),
+    (sysctl.operations, False),
+    (mounts.finish, True),
     (mounts.hide, True),
     (mounts.enter_rootfs, False),
     (process.home, False),
     (process.resource_limits, False),
     (process.no_new_privileges, False),
+    (process.labels_and_scheduling, False),
     (process.privileges, False),
-    (_seccomp_notify, False),
     (process.lookup, False),
     (hooks.state_at_start, False),
+    (_seccomp_notify, False),
     (_ready, False),
     (hooks.at_start, False),
     (_seccomp, False),
+    (process.drop_setup_capability, False),
     (process.execute, False),
 )
 
@@ -74,7 +80,6 @@ def compile_container(
 ) -> Plan:
     """The plan of a container. Raises Unsupported where the spec asks for what is not there yet."""
     context = Context(spec, facts, request, seccomp_filter)
-    unsupported.check(spec)
     own_mounts = context.is_new("mount")
     for stage, needs_mounts in STAGES:
         if own_mounts or not needs_mounts:

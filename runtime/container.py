@@ -12,6 +12,7 @@ from runtime.state import Directory
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runtime.cgroups.cgroup import Cgroup
+    from runtime.intelrdt import Group
     from runtime.state import Record
     from spec.types import Status
 
@@ -59,6 +60,14 @@ class Container:
     def cgroup(self) -> Cgroup | None:
         """Its cgroup, None where the creator did not come so far."""
         return cgroups.load(self.record.cgroup) if self.record.cgroup else None
+
+    def resctrl(self) -> Group | None:
+        """Its resctrl group, None where it has none."""
+        if not self.record.resctrl:
+            return None
+        from runtime.intelrdt import Group
+
+        return Group.load(self.record.resctrl)
 
     def status(self) -> Status:
         """Status now, from the processes themselves: no file could say that one has died."""

@@ -23,15 +23,21 @@ class Request:
     is joined by clone3 instead (v2). scope: the parent moves the init there. cgroup_paths:
     directory of the container in each hierarchy. listen_fds: how many of the preserved descriptors
     are sockets for it (sd_listen_fds(3)).
+    resctrl: directories of the resctrl groups that the init joins. bundle: absolute path that
+    relative sources of bind mounts are below. no_pivot: the root is moved, for one that
+    pivot_root(2) refuses.
     """
 
     __slots__ = (
+        "bundle",
         "cgroup_paths",
         "cgroups",
         "clone_into_cgroup",
         "id",
         "listen_fds",
         "new_keyring",
+        "no_pivot",
+        "resctrl",
         "rootfs",
         "scope",
     )
@@ -47,6 +53,8 @@ class Request:
         cgroup_paths: dict[str, str] | None = None,
         listen_fds: int = 0,
     ) -> None:
+        self.bundle = ""
+        self.no_pivot = False
         self.id = container_id
         self.rootfs = rootfs
         self.new_keyring = new_keyring
@@ -55,12 +63,23 @@ class Request:
         self.scope = False
         self.cgroup_paths = cgroup_paths or {}
         self.listen_fds = listen_fds
+        self.resctrl: list[str] = []
 
 
 class Context:
     """One compilation: concerns read it and append operations to `plan`."""
 
-    __slots__ = ("facts", "filter", "linux", "namespaces", "plan", "process", "request", "spec")
+    __slots__ = (
+        "facts",
+        "filter",
+        "late",
+        "linux",
+        "namespaces",
+        "plan",
+        "process",
+        "request",
+        "spec",
+    )
 
     def __init__(
         self, spec: Spec, facts: Facts, request: Request, seccomp_filter: Filter | None = None
@@ -77,6 +96,8 @@ class Context:
             for namespace in self.linux.get("namespaces", ())
         }
         self.plan = Plan()
+        #: operations that come after all mounts, devices and hooks
+        self.late: list[Op] = []
 
     def add(self, op: Op) -> None:
         """Append an operation to the plan."""

@@ -6,13 +6,24 @@ State is written before the first side effect, and every failure is undone.
 
 from __future__ import annotations
 
+import errno
 import os
 
-from runtime import hooks, host, idmap, pid_file, prepare, processes, rlimits, state, stdio
+from runtime import (
+    hooks,
+    host,
+    idmap,
+    pid_file,
+    prepare,
+    processes,
+    state,
+    stdio,
+    sysctl,
+)
 from runtime.compile import compile_container
 from runtime.container import exists
 from runtime.descriptors import Table
-from runtime.errors import AlreadyExists
+from runtime.errors import AlreadyExists, PlanFailed
 from runtime.launch import Handlers, InitDied, Launch
 from runtime.state import Directory, Record
 from spec import jsontext
@@ -24,6 +35,7 @@ if TYPE_CHECKING:
 
     from native.plan import Plan
     from runtime.cgroups.cgroup import Cgroup
+    from runtime.intelrdt import Group
     from runtime.seccomp import Filter
     from spec.bundle import Bundle
     from spec.types import Spec, Status
@@ -36,8 +48,10 @@ class CreateOptions:
     console_required: the spec must ask for one, because somebody waits for it.
     stdio: descriptors of the process. preserved: further ones, its 3 and on; the first listen_fds
     of them are sockets for it (sd_listen_fds(3)). pid_file: where
-    its pid is written. systemd_cgroup: the driver. allowed_annotations: what annotations that are
-    potentially unsafe must begin with to count. on_plan: called with the plan before it runs.
+    its pid is written. no_pivot: the root is moved instead. systemd_cgroup: the driver.
+    allowed_annotations: what annotations that are potentially unsafe must begin with to count.
+    on_plan: called with the plan before it runs. on_warning: called with what does not stop the
+    operation.
     """
 
     __slots__ = (
@@ -46,7 +60,9 @@ class CreateOptions:
         "console_required",
         "listen_fds",
         "new_keyring",
+        "no_pivot",
         "on_plan",
+        "on_warning",
         "pid_file",
         "preserved",
         "stdio",
@@ -59,7 +75,9 @@ class CreateOptions:
         self.console_required = False
         self.listen_fds = 0
         self.new_keyring = True
+        self.no_pivot = False
         self.on_plan: Callable[[Plan], None] | None = None
+        self.on_warning: Callable[[str], None] | None = None
         self.pid_file = ""
         self.preserved: Sequence[int] = ()
         self.stdio: Sequence[int] = (0, 1, 2)
@@ -76,11 +94,13 @@ def create(root: str, container_id: str, bundle_path: str, options: CreateOption
         raise AlreadyExists(container_id)
     bundle = prepare.load_bundle(bundle_path)
     _check_console(bundle.spec, options)
+    prepare.check_labels(bundle.spec["process"], bundle.spec.get("linux", {}))
     facts = host.gather()
     record = Record(container_id, bundle.path, bundle.rootfs)
     record.creator = state.creator()
     record.annotations = dict(bundle.spec.get("annotations", {}))
     record.hooks = bundle.spec.get("hooks", {})
+    record.new_keyring = options.new_keyring
     record.shares_pids = not any(
         namespace["type"] == "pid" and not namespace.get("path")
         for namespace in bundle.spec.get("linux", {}).get("namespaces", ())
@@ -96,12 +116,18 @@ def create(root: str, container_id: str, bundle_path: str, options: CreateOption
     )
     cgroup.verify_unused()
     record.cgroup = cgroup.saved()
+    sysctl.check_joined(bundle.spec)
+    resctrl = prepare.resolve_resctrl(bundle.spec, container_id)
+    record.resctrl = resctrl.saved() if resctrl is not None else None
     directory = Directory.reserve(root, record)
     try:
         creation = _Creation(bundle, record, directory, cgroup, facts, options)
+        creation.resctrl = resctrl
         return creation.run(filter_)
     except BaseException:
-        _undo(directory, record, cgroup)
+        for warning in _undo(directory, record, cgroup, resctrl):
+            if options.on_warning is not None:
+                options.on_warning(warning)
         raise
     finally:
         directory.close()
@@ -118,17 +144,22 @@ def _check_console(spec: Spec, options: CreateOptions) -> None:
         )
 
 
-def _undo(directory: Directory, record: Record, cgroup: Cgroup) -> None:
-    """Remove what a failed create made. What can't be removed stays, for `delete --force`."""
+def _undo(directory: Directory, record: Record, cgroup: Cgroup, resctrl: Group | None) -> list[str]:
+    """Remove what a failed create made. What can't be removed stays, for `delete --force`.
+
+    Returns warnings (a poststop hook that failed).
+    """
     try:
         cgroup.kill()
         cgroup.remove()
+        if resctrl is not None:
+            resctrl.undo()
     except (OrlopError, OSError):
         record.creator = None
         directory.write(record)
         raise
-    hooks.run_poststop(record)
     directory.remove()
+    return hooks.run_poststop(record)
 
 
 class _Creation:
@@ -151,6 +182,7 @@ class _Creation:
         self.facts = facts
         self.options = options
         self.filter: Filter | None = None
+        self.resctrl: Group | None = None
 
     def run(self, filter_: Filter | None) -> int:
         """Make it all; the caller undoes what this leaves on failure."""
@@ -158,8 +190,12 @@ class _Creation:
         self.cgroup.create(self.spec.get("linux", {}).get("resources", {}))
         if not self.cgroup.needs_init:
             self._cgroup_made()
-        request = prepare.request_for(self.record.id, self.bundle.rootfs, self.cgroup)
+        if self.resctrl is not None:
+            self.resctrl.create(self.spec["linux"]["intelRdt"])
+        request = prepare.request_for(self.record.id, self.bundle.rootfs, self.cgroup, self.resctrl)
+        request.bundle = self.bundle.path
         request.new_keyring = self.options.new_keyring
+        request.no_pivot = self.options.no_pivot
         request.listen_fds = self.options.listen_fds
         made = compile_container(self.spec, self.facts, request, filter_)
         if self.options.on_plan is not None:
@@ -182,6 +218,10 @@ class _Creation:
         self._cgroup_made()
 
     def _cgroup_made(self) -> None:
+        if self.cgroup.mode == "v2":
+            from runtime.cgroups import delegation
+
+            delegation.give(self.cgroup, self.spec, self.facts)
         self.record.cgroup = self.cgroup.saved()  # which of it was made; written when it is ready
 
     def _launch(self, made: Plan, opened: dict[str, int], cgroup_fd: int) -> int:
@@ -195,8 +235,8 @@ class _Creation:
         )
         try:
             launch.start()
-        except InitDied as error:
-            if self.cgroup.oom_kills():
+        except (InitDied, PlanFailed) as error:
+            if self._lacked_memory(error):
                 where = "/linux/resources/memory/limit"
                 text = "out of memory before the container was ready"
                 raise OrlopError(text, pointer=where, hint="raise the limit") from error
@@ -205,12 +245,26 @@ class _Creation:
             os.close(launch.pidfd)
         return launch.pid
 
+    def _lacked_memory(self, error: InitDied | PlanFailed) -> bool:
+        """Whether the init ended because the memory limit is too low for it.
+
+        On cgroup v2 execve(2) itself may not have enough, and says E2BIG: the OOM killer spares
+        who is in the middle of a vfork(2), so that nothing is counted.
+        """
+        if isinstance(error, InitDied):
+            return self.cgroup.oom_kills() > 0
+        resources = self.spec.get("linux", {}).get("resources", {})
+        limited = resources.get("memory", {}).get("limit", 0) > 0
+        limited = limited or "memory.max" in resources.get("unified", {})
+        return limited and error.step == "execveat" and error.errno in (errno.E2BIG, errno.ENOMEM)
+
     def _handlers(self) -> Handlers:
         handlers = Handlers()
         handlers.scope = self._adopt
         handlers.idmap = self._write_maps
+        handlers.network = self._move_devices
         handlers.hooks = self._run_hooks
-        handlers.prepare = lambda pid: rlimits.apply(pid, self.spec["process"])
+        handlers.prepare = lambda pid: prepare.set_outside(pid, self.spec["process"])
         handlers.state = self._state_inside
         handlers.console = self.options.console
         handlers.notify = self._send_notify
@@ -222,6 +276,11 @@ class _Creation:
         idmap.write(pid, linux, self.facts)
         if self.facts.privileged and not process.get("terminal"):
             stdio.give(self.options.stdio, process, linux)
+
+    def _move_devices(self, pid: int) -> None:
+        from runtime import netdevices
+
+        netdevices.move(self.spec["linux"]["netDevices"], f"/proc/{pid}/ns/net")
 
     def _state_text(self, pid: int) -> str:
         self.record.init = processes.Identity.of(pid)
@@ -235,8 +294,9 @@ class _Creation:
 
     def _run_hooks(self, pid: int) -> None:
         text = self._state_text(pid)
-        hooks.run("prestart", self.record.hooks.get("prestart", []), text)
-        hooks.run("createRuntime", self.record.hooks.get("createRuntime", []), text)
+        asked, bundle = self.record.hooks, self.record.bundle
+        hooks.run("prestart", asked.get("prestart", []), text, bundle)
+        hooks.run("createRuntime", asked.get("createRuntime", []), text, bundle)
 
     def _send_notify(self, pid: int, fd: int) -> None:
         from runtime import seccomp_agent

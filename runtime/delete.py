@@ -64,12 +64,17 @@ def _end_creator(container: Container) -> None:
 
 
 def _destroy(container: Container) -> list[str]:
-    """The cgroup, then the state: as long as there is something to remove, it can be found."""
+    """The cgroup, then the state: as long as there is something to remove, it can be found.
+
+    poststop hooks come after the container is deleted (config.md#poststop), as in runc.
+    """
     cgroup = container.cgroup()
     if cgroup is not None:
         cgroup.kill()
         cgroup.remove()
+    resctrl = container.resctrl()
+    if resctrl is not None:
+        resctrl.remove()
     container.unlock()
-    warnings = hooks.run_poststop(container.record)
     container.directory.remove()
-    return warnings
+    return hooks.run_poststop(container.record)

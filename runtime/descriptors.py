@@ -6,24 +6,31 @@ from __future__ import annotations
 import _socket
 import os
 
-from native import syscalls
-from native.plan import lib
 from runtime import state
 from spec.errors import OrlopError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from native.plan import Op, Plan
+    from native.plan import Plan
     from runtime.cgroups.cgroup import Cgroup
+    from runtime.trees import Trees
 
 
 class Table:
     """Open descriptors by the names that operations use; `close` ends them all."""
 
-    __slots__ = ("numbers",)
+    __slots__ = ("numbers", "trees")
 
     def __init__(self) -> None:
         self.numbers: dict[str, int] = {}
+        self.trees: Trees | None = None
+
+    def _trees(self) -> Trees:
+        if self.trees is None:
+            from runtime.trees import Trees
+
+            self.trees = Trees()
+        return self.trees
 
     def open(self, made: Plan, directory: int, cgroup: Cgroup) -> None:
         """Open everything that the plan names. Raises OrlopError with the operation's pointer.
@@ -40,7 +47,11 @@ class Table:
             if kind == "ns":
                 self.numbers[op.fd] = _namespace(str(op.strings[0]), op.pointer)
             elif kind == "tree":
-                self.numbers[op.fd] = _tree(op)
+                self.numbers[op.fd] = self._trees().open(op)
+            elif kind == "resctrl":
+                self.numbers[op.fd] = open_tasks(str(op.strings[0]))
+            elif kind == "proc":
+                self.numbers[op.fd] = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             elif kind == "listener":
                 self.numbers[op.fd] = _listener(directory)
 
@@ -49,6 +60,8 @@ class Table:
         for fd in self.numbers.values():
             os.close(fd)
         self.numbers.clear()
+        if self.trees is not None:
+            self.trees.close()
 
 
 def _namespace(path: str, pointer: str) -> int:
@@ -59,14 +72,11 @@ def _namespace(path: str, pointer: str) -> int:
         raise OrlopError(text, pointer=f"{pointer}/path") from error
 
 
-def _tree(op: Op) -> int:
-    flags = syscalls.OPEN_TREE_CLONE | syscalls.OPEN_TREE_CLOEXEC
-    flags |= syscalls.AT_RECURSIVE if op.flags & lib.FLAG_RECURSIVE else 0
-    flags |= syscalls.AT_SYMLINK_NOFOLLOW if op.flags & lib.FLAG_SOURCE_NOFOLLOW else 0
-    try:
-        return syscalls.open_tree(syscalls.AT_FDCWD, str(op.strings[1]), flags)
-    except OSError as error:
-        raise OrlopError(f"{op.describe()}: {error.strerror}", pointer=op.pointer) from error
+def open_tasks(directory: str) -> int:
+    """`tasks` of a resctrl group, by the directory that the operation names."""
+    from runtime import intelrdt
+
+    return intelrdt.open_tasks(directory)
 
 
 def _listener(directory: int) -> int:

@@ -26,6 +26,7 @@ DEFAULTS = {
     "tty": (5, 0),
 }
 _TYPES = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
+_PTMX = "/dev/ptmx"
 _LINKS = {
     "/dev/fd": "/proc/self/fd",
     "/dev/stdin": "/proc/self/fd/0",
@@ -38,16 +39,18 @@ def operations(context: Context) -> None:
     """Device nodes and links; none where /dev is a directory bound from the host."""
     if _bound_dev(context):
         return
-    asked = {inside(device["path"]) for device in context.linux.get("devices", ())}
+    # ptmx is the container's own, whatever the configuration says of the host's
+    asked = {inside(device["path"]) for device in context.linux.get("devices", ())} - {_PTMX}
     for name, (major, minor) in DEFAULTS.items():
         path = f"/dev/{name}"
         if path not in asked:
             mode = stat.S_IFCHR | 0o666
             _device(context, path, mode, os.makedev(major, minor), (0, 0), "/linux/devices")
     for index, device in enumerate(context.linux.get("devices", ())):
-        _configured(context, device, f"/linux/devices/{index}")
+        if inside(device["path"]) != _PTMX:
+            _configured(context, device, f"/linux/devices/{index}")
     # newinstance devpts has a multiplexer of its own (mount(8), devpts)
-    context.add(_link("/dev/ptmx", "pts/ptmx", lib.FLAG_REPLACE))
+    context.add(_link(_PTMX, "pts/ptmx", lib.FLAG_REPLACE))
     for path, target in _LINKS.items():
         context.add(_link(path, target))
     if context.facts.kcore:
@@ -70,8 +73,10 @@ def _link(path: str, target: str, flags: int = 0) -> Op:
 
 
 def _configured(context: Context, device: LinuxDevice, pointer: str) -> None:
-    mode = _TYPES[device["type"]] | device.get("fileMode", 0o666)
-    number = os.makedev(device.get("major", 0), device.get("minor", 0))
+    # Engines copy st_mode, type and all; the type is that of `type`.
+    mode = _TYPES[device["type"]] | stat.S_IMODE(device.get("fileMode", 0o666))
+    numbered = device["type"] != "p"
+    number = os.makedev(device.get("major", 0), device.get("minor", 0)) if numbered else 0
     owner = device.get("uid", 0), device.get("gid", 0)
     _device(context, inside(device["path"]), mode, number, owner, pointer)
 
@@ -79,14 +84,16 @@ def _configured(context: Context, device: LinuxDevice, pointer: str) -> None:
 def _device(
     context: Context, path: str, mode: int, number: int, owner: tuple[int, int], pointer: str
 ) -> None:
-    if "user" in context.namespaces and not stat.S_ISFIFO(mode):
-        # mknod(2) of a device is not for a user namespace's root: the host's node is bound.
-        text = f"{path} on {path}"
-        context.add(Op(lib.OP_BIND, text, path, path, pointer=pointer))
-        return
     kind = stat.filemode(mode)[0]
     text = f"{path} {kind} {os.major(number)}:{os.minor(number)} {stat.S_IMODE(mode):04o}"
-    context.add(Op(lib.OP_DEVICE, text, path, pointer=pointer, numbers=[mode, number, *owner]))
+    numbers = [mode, number, *owner]
+    host = "" if stat.S_ISFIFO(mode) else path
+    flags = lib.FLAG_TRY
+    if host and ("user" in context.namespaces or not context.facts.privileged):
+        # mknod(2) of a device is not for a user namespace's root: the host's node is bound.
+        text = f"{path} {kind} {os.major(number)}:{os.minor(number)} (the host's)"
+        flags = 0
+    context.add(Op(lib.OP_DEVICE, text, path, host, pointer=pointer, numbers=numbers, flags=flags))
 
 
 def console(context: Context, *, bind: bool = True) -> None:

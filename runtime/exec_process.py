@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from runtime.container import Container
-from runtime.errors import Unsupported, UsageError
+from runtime.errors import UsageError
 from runtime.execute import container_spec
 
 TYPE_CHECKING = False
@@ -14,28 +14,42 @@ if TYPE_CHECKING:
     from runtime.options import Options
     from spec.types import LinuxCapabilities, Process, User
 
+#: What a process file that says nothing of it has as the container's process, as in runc.
+_KEPT = (
+    "apparmorProfile",
+    "capabilities",
+    "execCPUAffinity",
+    "ioPriority",
+    "rlimits",
+    "scheduler",
+    "selinuxLabel",
+)
 _ID_MAX = 2**32 - 2  # (uid_t)-1 means "no change" to setresuid(2)
 
 
 def build(root: str, container_id: str, options: Options, words: Sequence[str]) -> Process:
     """The process to run. Raises UsageError, NotFound, InvalidSpec."""
-    for name in ("process-label", "apparmor"):
-        if options.text(name):
-            raise Unsupported(f"--{name} is not supported yet")
-    if options.text("process"):
-        if words:
-            raise UsageError("--process and a command exclude each other")
-        from spec.bundle import load_process
-
-        return load_process(options.text("process"))
-    if not words:
+    if options.text("process") and words:
+        raise UsageError("--process and a command exclude each other")
+    if not options.text("process") and not words:
         raise UsageError("exec needs a command, or --process")
     container = Container.open(root, container_id)
     try:
         process = container_spec(container)["process"]
     finally:
         container.close()
+    if options.text("process"):
+        return _loaded(options.text("process"), process)
     return _changed(process, options, words)
+
+
+def _loaded(path: str, container: Process) -> Process:
+    """--process: what it leaves out of the confinement stays as the container has it."""
+    from spec.bundle import load_process
+
+    process = load_process(path)
+    kept = {name: container[name] for name in _KEPT if name in container}  # type: ignore[literal-required]
+    return {**kept, **process}  # type: ignore[typeddict-item]
 
 
 def _changed(process: Process, options: Options, words: Sequence[str]) -> Process:
@@ -47,6 +61,10 @@ def _changed(process: Process, options: Options, words: Sequence[str]) -> Proces
     if options.text("cwd"):
         changed["cwd"] = options.text("cwd")
     changed["env"] = [*process.get("env", []), *options.texts("env")]
+    if options.text("apparmor"):
+        changed["apparmorProfile"] = options.text("apparmor")
+    if options.text("process-label"):
+        changed["selinuxLabel"] = options.text("process-label")
     if options.flag("no-new-privs"):
         changed["noNewPrivileges"] = True
     user: User = {**process.get("user", {})}

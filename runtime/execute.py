@@ -11,22 +11,25 @@ import os
 
 from native import plan, syscalls
 from native.plan import Op
-from runtime import devices, host, namespaces, pid_file, process, rlimits, state, stdio
+from runtime import devices, host, namespaces, pid_file, process, state, stdio
 from runtime.container import Container
 from runtime.context import Context, Request
-from runtime.errors import UsageError
+from runtime.descriptors import open_tasks
+from runtime.errors import PlanFailed, UsageError
+from runtime.exec_cgroup import Place
 from runtime.launch import Handlers, Launch
 from runtime.namespaces import FILES, FLAGS
-from runtime.prepare import seccomp_filter
+from runtime.prepare import check_labels, seccomp_filter, set_outside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Literal
 
     from native.plan import Plan
-    from runtime.cgroups.cgroup import Cgroup
+    from runtime.cgroups.cgroup import Cgroup, Sub
     from runtime.seccomp import Filter
-    from spec.types import Process, Spec
+    from spec.types import CPUAffinity, Process, Spec
 
 lib = plan.lib
 
@@ -34,7 +37,8 @@ lib = plan.lib
 class ExecOptions:
     """What an exec may be told beside the process, as CreateOptions.
 
-    sub_cgroup: below the container's. ignore_paused: also into a frozen container.
+    sub_cgroup: below the container's (runtime.cgroups.cgroup). ignore_paused: also into a frozen
+    container.
     """
 
     __slots__ = (
@@ -54,7 +58,7 @@ class ExecOptions:
         self.pid_file = ""
         self.preserved: Sequence[int] = ()
         self.stdio: Sequence[int] = (0, 1, 2)
-        self.sub_cgroup = ""
+        self.sub_cgroup: Sub = ""
 
 
 def joined_namespaces(pid: int) -> list[str]:
@@ -74,10 +78,18 @@ def compile_exec(context: Context, joined: Sequence[str], cgroups: Sequence[str]
     """The plan of an exec: a container's without what makes the container."""
     process.oom_score(context)
     context.add(Op(lib.OP_NON_DUMPABLE, ""))
+    for directory in context.request.resctrl:
+        context.add(Op(lib.OP_CGROUP, f"join {directory}", directory, fd=f"resctrl/{directory}"))
+    affinity = context.process.get("execCPUAffinity", {})
+    _affinity(context, affinity, "initial")
     if context.request.scope:
         namespaces.join_scope(context)
     for name in cgroups:
         context.add(Op(lib.OP_CGROUP, f"join {name}", fd=f"cgroup/{name}"))
+    if affinity.get("initial") or affinity.get("final"):
+        _affinity(context, affinity, "final")
+    else:
+        process.affinity(context)
     if joined:
         flags = sum(FLAGS[name] for name in joined)
         text = "those of the container's init: " + ", ".join(joined)
@@ -88,19 +100,25 @@ def compile_exec(context: Context, joined: Sequence[str], cgroups: Sequence[str]
     if "user" in joined:
         flags = 0 if context.facts.privileged else lib.FLAG_NO_SETGROUPS
         context.add(Op(lib.OP_BECOME_ROOT, "of the user namespace", flags=flags))
-    context.add(Op(lib.OP_SETSID, ""))
+    process.session(context, joined=True)
     devices.console(context, bind=False)
     process.home(context)
     process.resource_limits(context)
     process.no_new_privileges(context)
+    process.labels_and_scheduling(context)
     process.privileges(context)
-    if context.filter is not None and context.filter.notify:
-        process.seccomp(context)
     process.lookup(context)
-    if context.filter is not None and not context.filter.notify:
-        process.seccomp(context)
+    process.seccomp(context)
+    process.drop_setup_capability(context)
     process.execute(context)
     return context.plan
+
+
+def _affinity(context: Context, affinity: CPUAffinity, when: Literal["initial", "final"]) -> None:
+    if affinity.get(when):
+        from runtime import scheduling
+
+        scheduling.affinity(context, when)
 
 
 def execute(root: str, container_id: str, wanted: Process, options: ExecOptions) -> int:
@@ -133,59 +151,84 @@ def container_spec(container: Container) -> Spec:
 
 
 def _launch(container: Container, pidfd: int, wanted: Process, options: ExecOptions) -> int:
-    assert container.record.init is not None  # noqa: S101 - for the type checker: it has a pidfd
+    init = container.record.init
+    assert init is not None  # noqa: S101 - for the type checker: it has a pidfd
     spec = container_spec(container)
-    joined = joined_namespaces(container.record.init.pid)
+    joined = joined_namespaces(init.pid)
+    check_labels(wanted, {})
     if "user" in joined and not wanted.get("terminal"):
         stdio.give(options.stdio, wanted, spec.get("linux", {}))
     filter_ = seccomp_filter(spec)
+    # clone3 would begin in the cgroup: there is no "before" for the initial affinity then.
+    late = bool(wanted.get("execCPUAffinity", {}).get("initial"))
     cgroup = container.cgroup()
-    opened: dict[str, int] = {"init": pidfd}
-    cgroup_fd = -1
-    names: list[str] = []
-    context = _context(spec, wanted, joined, filter_, options.listen_fds)
-    handlers = _handlers(options, wanted, filter_, container)
+    attaches = cgroup is not None and cgroup.attaches
+    if attaches:  # a scope takes processes from its manager only, when they are there
+        place = Place(None, "", init.pid)
+    else:
+        place = Place(cgroup, options.sub_cgroup, init.pid, late=late)
+    opened: dict[str, int] = {}
     try:
-        if cgroup is not None and cgroup.attaches:
-            context.request.scope = True
+        context = _context(spec, wanted, joined, filter_, _request(container, options))
+        context.request.resctrl = _open_resctrl(container, opened)
+        context.request.scope = attaches
+        if wanted.get("apparmorProfile") or wanted.get("selinuxLabel"):
+            opened["proc"] = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        made = compile_exec(context, joined, list(place.join_fds))
+        handlers = _handlers(options, wanted, filter_, container)
+        if cgroup is not None and attaches:
             handlers.scope = _attaching(cgroup, options.sub_cgroup)
-        elif cgroup is not None:
-            cgroup_fd, names = _open_cgroup(cgroup, options.sub_cgroup, opened)
-        made = compile_exec(context, joined, names)
+        joins = {f"cgroup/{name}": fd for name, fd in place.join_fds.items()}
+        launch = _start(made, handlers, {"init": pidfd, **joins, **opened}, place, options)
+    finally:
+        place.close()
+        for fd in opened.values():
+            os.close(fd)
+    os.close(launch.pidfd)
+    if options.pid_file:
+        pid_file.write(options.pid_file, launch.pid)
+    return launch.pid
+
+
+def _request(container: Container, options: ExecOptions) -> Request:
+    record = container.record
+    return Request(record.id, "", new_keyring=record.new_keyring, listen_fds=options.listen_fds)
+
+
+def _open_resctrl(container: Container, opened: dict[str, int]) -> list[str]:
+    """The directories of the container's resctrl group; their `tasks` are opened by name."""
+    group = container.resctrl()
+    directories = group.joined() if group is not None else []
+    for directory in directories:
+        opened[f"resctrl/{directory}"] = open_tasks(directory)
+    return directories
+
+
+def _start(
+    made: Plan, handlers: Handlers, opened: dict[str, int], place: Place, options: ExecOptions
+) -> Launch:
+    """Start the process in its place, or where the container's init is."""
+    while True:
         launch = Launch(
             made,
             handlers,
             opened,
             stdio=options.stdio,
             preserved=options.preserved,
-            cgroup=cgroup_fd,
+            cgroup=place.clone_fd,
             spawn_flags=syscalls.SPAWN_NO_VFORK if options.ignore_paused else 0,
         )
-        launch.start()
-        os.close(launch.pidfd)
-        if options.pid_file:
-            pid_file.write(options.pid_file, launch.pid)
-        return launch.pid
-    finally:
-        for name, fd in opened.items():
-            if name != "init":
-                os.close(fd)
-        if cgroup_fd >= 0:
-            os.close(cgroup_fd)
+        try:
+            launch.start()
+        except PlanFailed as error:
+            if place.followed or not place.follow_init(error):
+                raise
+        else:
+            return launch
 
 
-def _attaching(cgroup: Cgroup, sub: str) -> Callable[[int], None]:
+def _attaching(cgroup: Cgroup, sub: Sub) -> Callable[[int], None]:
     return lambda pid: cgroup.add_process(pid, sub)
-
-
-def _open_cgroup(cgroup: Cgroup, sub: str, opened: dict[str, int]) -> tuple[int, list[str]]:
-    fd = cgroup.clone_fd(sub)
-    if fd is not None:
-        return fd, []
-    names = cgroup.hierarchies()
-    for name, join_fd in zip(names, cgroup.join_fds(sub), strict=True):
-        opened[f"cgroup/{name}"] = join_fd
-    return -1, names
 
 
 def _context(
@@ -193,13 +236,13 @@ def _context(
     wanted: Process,
     joined: Sequence[str],
     filter_: Filter | None,
-    listen_fds: int,
+    request: Request,
 ) -> Context:
     """The spec with this process in place of its own, in namespaces that are all joined."""
     linux = dict(spec.get("linux", {}))
     linux["namespaces"] = [{"type": name, "path": "(the init's)"} for name in joined]
     changed = {**spec, "process": wanted, "linux": linux}
-    return Context(changed, host.gather(), Request("", "", listen_fds=listen_fds), filter_)  # type: ignore[arg-type]
+    return Context(changed, host.gather(), request, filter_)  # type: ignore[arg-type]
 
 
 def _handlers(
@@ -207,7 +250,7 @@ def _handlers(
 ) -> Handlers:
     handlers = Handlers()
     handlers.console = options.console
-    handlers.prepare = lambda pid: rlimits.apply(pid, wanted)
+    handlers.prepare = lambda pid: set_outside(pid, wanted)
     if filter_ is not None and filter_.notify:
         from runtime import seccomp_agent
 

@@ -10,6 +10,8 @@ import errno
 import os
 
 from native import plan
+from native.syscalls import capget
+from runtime import capabilities
 from runtime.errors import PlanFailed
 
 TYPE_CHECKING = False
@@ -23,13 +25,55 @@ _USERNS = (
 _ADMIN = "this needs CAP_SYS_ADMIN; run as root, or give the container a user namespace"
 
 
+_NICE = "this needs CAP_SYS_NICE in the initial user namespace"
+#: (operation, errno) -> what is well known about it
+WELL_KNOWN: dict[tuple[int, int], str] = {
+    (lib.OP_SCHEDULER, errno.EPERM): (
+        f"{_NICE}; SCHED_DEADLINE, also all CPUs of the machine; on cgroup v1, real-time policies "
+        "also a cpu.rt_runtime_us of the cgroup (linux.resources.cpu.realtimeRuntime)"
+    ),
+    (lib.OP_SCHEDULER, errno.EINVAL): "the kernel has no such policy or flag, or not these values",
+    (lib.OP_SCHEDULER, errno.EBUSY): "so much of the CPUs is not left for SCHED_DEADLINE",
+    (lib.OP_IO_PRIORITY, errno.EPERM): f"for IOPRIO_CLASS_RT {_NICE}",
+    (lib.OP_AFFINITY, errno.EINVAL): "none of these CPUs is there, and in the cgroup's cpuset",
+    (lib.OP_MEMORY_POLICY, errno.EINVAL): (
+        "the kernel lacks the mode or flag, or these nodes are not there, or not in the cpuset"
+    ),
+    (lib.OP_MEMORY_POLICY, errno.ENOSYS): "the kernel is built without NUMA",
+    (lib.OP_LABEL, errno.ENOENT): "is the profile loaded (aa-status)?",
+    (lib.OP_LABEL, errno.EINVAL): "does the security module's policy know this label?",
+    (
+        lib.OP_LABEL,
+        errno.EACCES,
+    ): "the runtime itself is confined, and may not change to this label",
+    (lib.OP_HOOK, errno.EAGAIN): (
+        "a process with SCHED_DEADLINE needs SCHED_FLAG_RESET_ON_FORK to run hooks (sched(7)); "
+        "or no more processes are allowed (RLIMIT_NPROC, pids.max)"
+    ),
+    (lib.OP_SECCOMP, errno.EAGAIN): (
+        "SCMP_ACT_NOTIFY takes a thread of ours until execve: with SCHED_DEADLINE, "
+        "SCHED_FLAG_RESET_ON_FORK (sched(7)); and room in RLIMIT_NPROC and pids.max"
+    ),
+    (
+        lib.OP_SECCOMP,
+        errno.EBUSY,
+    ): "a filter around the runtime has a listener already (seccomp(2))",
+    (lib.OP_BECOME_ROOT, errno.EINVAL): "the user namespace must map id 0, as uid and as gid",
+    (lib.OP_USER, errno.EINVAL): "the container's user namespace does not map this id",
+    (lib.OP_GROUPS, errno.EINVAL): "the container's user namespace does not map this id",
+    (lib.OP_TIME, errno.ERANGE): "a clock would be before zero, or beyond what it can show",
+}
+
+
 def failure(message: Message, made: Plan | None = None) -> PlanFailed:
     """The error of a KIND_FAILED message; `made` is the plan where the caller has it."""
     reason = os.strerror(message.error) if message.error else "failed"
     if message.code in (lib.OP_LOOKUP, lib.OP_EXEC):
         text = _executable(message, reason)
     else:
-        if made is not None and message.code and message.op < len(made.ops):
+        if message.code == lib.OP_CAPABILITIES:
+            what = message.name  # their list is longer than what went wrong
+        elif made is not None and message.code and message.op < len(made.ops):
             what = made.ops[message.op].describe()
         else:
             what = f"{message.name} {message.subject}".strip()
@@ -65,6 +109,8 @@ def _executable(message: Message, reason: str) -> str:
 def hint(message: Message) -> str:
     """What is well known about such a failure."""
     code, error = message.code, message.error
+    if (code, error) in WELL_KNOWN:
+        return WELL_KNOWN[code, error]
     if code == lib.OP_EXEC and error == errno.ENOENT:
         return "the file is there: its interpreter or dynamic loader is not"
     if code == lib.OP_EXEC and error == errno.ENOEXEC:
@@ -91,9 +137,17 @@ def _refused(message: Message) -> str:
     if code == lib.OP_RLIMIT:
         return "raising a hard limit needs CAP_SYS_RESOURCE"
     if code == lib.OP_CAPABILITIES:
-        return "the runtime itself lacks a capability that the container is to have"
+        return "the runtime itself lacks one that the container is to have: it has all but " + (
+            capabilities.text(~capget()[1] & capabilities.ALL, 0) or "none"
+        )
     if code == lib.OP_SYSCTL:
         return "this sysctl belongs to no namespace of the container's own"
+    if message.step == "mount_setattr":
+        return "a flag of the source is locked in this user namespace, and can't be taken away"
+    if code == lib.OP_REMOUNT:
+        return (
+            "the file system is another user namespace's: with `bind`, its mount alone is changed"
+        )
     if code == lib.OP_MOUNT:
         return "a user namespace may mount only what its own namespaces hold"
     if code == lib.OP_GROUPS:
@@ -105,14 +159,21 @@ def spawn_failure(error: OSError, clone_flags: int) -> PlanFailed:
     """clone3 or execveat of the init failed."""
     step = (error.strerror or "").partition(":")[0]
     number = error.errno or 0
-    advice = ""
+    advice = pointer = ""
     if step in ("clone3", "clone"):
+        pointer = "/linux/namespaces"
         if number in (errno.EPERM, errno.ENOSPC) and clone_flags & 0x10000000:  # CLONE_NEWUSER
             advice = _USERNS
         elif number == errno.EPERM:
             advice = _ADMIN
         elif number == errno.EINVAL:
             advice = "the kernel lacks one of these kinds of namespace"
+        elif number == errno.EBUSY:
+            pointer = "/linux/cgroupsPath"
+            advice = "the cgroup shares out controllers: it takes no processes, those below it do"
+        elif number == errno.EOPNOTSUPP:
+            pointer = "/linux/cgroupsPath"
+            advice = "the cgroup is in a threaded subtree, and takes no processes"
         elif number == errno.EAGAIN:
             advice = "no more processes are allowed (ulimit -u, pids.max)"
         elif number == errno.ENOSYS:
@@ -124,6 +185,6 @@ def spawn_failure(error: OSError, clone_flags: int) -> PlanFailed:
         operation="spawn",
         step=step,
         errno=number,
-        pointer="/linux/namespaces" if step in ("clone3", "clone") else "",
+        pointer=pointer,
         hint=advice,
     )

@@ -29,7 +29,7 @@ UNSAFE_ANNOTATIONS = ("org.systemd.property.",)
 
 def features() -> dict[str, object]:
     """The document, in the standard's order."""
-    from runtime import seccomp
+    from runtime import scheduling, seccomp
 
     known = seccomp.known()
     members = ("enabled", "actions", "operators", "archs", "knownFlags", "supportedFlags")
@@ -56,11 +56,16 @@ def features() -> dict[str, object]:
                 "rdma": True,
             },
             "seccomp": filters,
-            "apparmor": {"enabled": False},
-            "selinux": {"enabled": False},
-            "intelRdt": {"enabled": False},
-            "mountExtensions": {"idmap": {"enabled": False}},
-            "netDevices": {"enabled": False},
+            # of the runtime, whatever the host has (features-linux.md)
+            "apparmor": {"enabled": True},
+            "selinux": {"enabled": True},
+            "intelRdt": {"enabled": True, "schemata": True, "monitoring": True},
+            "memoryPolicy": {
+                "modes": list(scheduling.MEMORY_MODES),
+                "flags": list(scheduling.MEMORY_FLAGS),
+            },
+            "mountExtensions": {"idmap": {"enabled": True}},
+            "netDevices": {"enabled": True},
         },
         "annotations": annotations,
         "potentiallyUnsafeConfigAnnotations": list(UNSAFE_ANNOTATIONS),
@@ -75,11 +80,7 @@ def mount_words() -> list[str]:
         *mount_options.PROPAGATION,
         *mount_options.SUPERBLOCK,
         *mount_options.IGNORED,
-        "bind",
-        "rbind",
-        "tmpcopyup",
-        "src-nofollow",
-        "dest-nofollow",
+        *mount_options.EXTENSIONS,
     }
     return sorted(words)
 

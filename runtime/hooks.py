@@ -14,7 +14,7 @@ import time
 from native import plan
 from native.memory_file import memory_file
 from native.plan import Op
-from runtime import state
+from runtime import process, state
 from spec import jsontext
 from spec.errors import OrlopError
 
@@ -61,11 +61,16 @@ def at_start(context: Context) -> None:
 
 def _operations(context: Context, kind: str, hooks: Sequence[Hook]) -> None:
     for index, hook in enumerate(hooks):
-        args, env = hook.get("args") or [hook["path"]], hook.get("env", [])
+        args = hook.get("args") or [hook["path"]]
+        env, inherits = hook.get("env"), 0
+        if env is None:
+            # As runc: the process's own at start, none before there is one.
+            inherits = int(kind == "startContainer")
+            env = process.environment(context) if inherits else []
         timeout = hook.get("timeout", 0)
         text = f"{kind} {hook['path']}" + (f" (at most {timeout} s)" if timeout else "")
         pointer = f"/hooks/{kind}/{index}"
-        numbers = [len(args), len(env), timeout]
+        numbers = [len(args), len(env), timeout, inherits]
         context.add(
             Op(lib.OP_HOOK, text, hook["path"], args, env, pointer=pointer, numbers=numbers)
         )
@@ -76,14 +81,14 @@ def state_file(text: str) -> int:
     return memory_file("orlop-state", text.encode("utf-8", "surrogateescape"))
 
 
-def run(kind: str, hooks: Sequence[Hook], state: str) -> None:
-    """Run these hooks one after the other in the runtime's namespaces.
+def run(kind: str, hooks: Sequence[Hook], state: str, bundle: str) -> None:
+    """Run these hooks one after the other in the runtime's namespaces, in the bundle's directory.
 
     Raises OrlopError at the first that can't be run, fails or takes longer than its timeout.
     """
     for index, hook in enumerate(hooks):
         try:
-            _run_one(hook, state)
+            _run_one(hook, state, bundle)
         except OSError as error:
             text = f"{kind} hook {hook['path']}: {error.strerror}"
             raise OrlopError(text, pointer=f"/hooks/{kind}/{index}") from error
@@ -101,7 +106,7 @@ def run_poststop(record: Record) -> list[str]:
     text = jsontext.dumps(state.oci_state(record, "stopped"))
     for index, hook in enumerate(poststop):
         try:
-            run("poststop", [hook], text)
+            run("poststop", [hook], text, record.bundle)
         except OrlopError as error:
             pointer = f"/hooks/poststop/{index}"
             warnings.append(f"{pointer}: {error.message}")
@@ -112,24 +117,16 @@ class _HookError(Exception):
     pass
 
 
-def _run_one(hook: Hook, state: str) -> None:
+def _run_one(hook: Hook, state: str, bundle: str) -> None:
     stdin = state_file(state)
     reader, writer = os.pipe2(os.O_CLOEXEC)
     try:
-        env = {}
-        for entry in hook.get("env", []):
-            name, _, value = entry.partition("=")
-            env[name] = value
         actions = [
             (os.POSIX_SPAWN_DUP2, stdin, 0),
             (os.POSIX_SPAWN_DUP2, writer, 1),
             (os.POSIX_SPAWN_DUP2, writer, 2),
         ]
-        args = hook.get("args") or [hook["path"]]
-        # Python ignores SIGPIPE and SIGXFSZ; the hook starts with neither.
-        pid = os.posix_spawn(
-            hook["path"], args, env, file_actions=actions, setsigdef=[13, 25], setsigmask=[]
-        )
+        pid = _spawn(hook, actions, bundle)
         os.close(writer)
         writer = -1
         _watch(pid, reader, hook.get("timeout", 0))
@@ -138,6 +135,48 @@ def _run_one(hook: Hook, state: str) -> None:
         os.close(reader)
         if writer >= 0:
             os.close(writer)
+
+
+def _spawn(hook: Hook, actions: list[tuple[int, int, int]], bundle: str) -> int:
+    """Start it in the bundle's directory, as runc and crun do; elsewhere where that is gone.
+
+    posix_spawn(3) can't change the directory in Python: the caller's is changed for the moment.
+    """
+    args = hook.get("args") or [hook["path"]]
+    here = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        try:
+            os.chdir(bundle)
+        except OSError:
+            pass
+        # Python ignores SIGPIPE and SIGXFSZ; the hook starts with neither.
+        return os.posix_spawn(
+            hook["path"],
+            args,
+            _environment(hook),
+            file_actions=actions,
+            setsigdef=[13, 25],
+            setsigmask=[],
+        )
+    finally:
+        os.fchdir(here)
+        os.close(here)
+
+
+def _environment(hook: Hook) -> dict[str, str]:
+    """`env`; where there is none, the runtime's own, which hooks written for runc and crun expect.
+
+    The standard has no word on it. An empty list is an empty environment.
+    """
+    entries = hook.get("env")
+    if entries is None:
+        env = dict(os.environ)
+        with open("/proc/self/environ", "rb") as given:
+            if not any(entry.startswith(b"LC_CTYPE=") for entry in given.read().split(b"\0")):
+                env.pop("LC_CTYPE", None)  # Python's own addition (PEP 538)
+        return env
+    split = [entry.partition("=") for entry in entries]
+    return {name: value for name, _, value in split}
 
 
 def _watch(pid: int, output: int, timeout: int) -> None:

@@ -42,6 +42,10 @@ def _write_map(
     pointer = f"/linux/{kind}Mappings"
     if facts.privileged or _is_own(mappings, own):
         text = "".join(f"{inside} {outside} {size}\n" for inside, outside, size in rows)
+        page = os.sysconf("SC_PAGE_SIZE")
+        if len(text) >= page:  # user_namespaces(7): one write, of less than a page
+            message = f"{len(rows)} lines of {len(text)} bytes, the kernel takes {page - 1}"
+            raise OrlopError(message, pointer=pointer, hint="join ranges that touch")
         _write_file(f"/proc/{pid}/{kind}_map", text, pointer)
         return
     _run(f"new{kind}map", [str(pid), *(str(n) for row in rows for n in row)], pointer)

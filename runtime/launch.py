@@ -36,10 +36,21 @@ class Handlers:
     writes what says that the container is created.
     """
 
-    __slots__ = ("console", "hooks", "idmap", "notify", "prepare", "ready", "scope", "state")
+    __slots__ = (
+        "console",
+        "hooks",
+        "idmap",
+        "network",
+        "notify",
+        "prepare",
+        "ready",
+        "scope",
+        "state",
+    )
 
     def __init__(self) -> None:
         self.idmap: Callable[[int], None] | None = None
+        self.network: Callable[[int], None] | None = None
         self.hooks: Callable[[int], None] | None = None
         self.prepare: Callable[[int], None] | None = None
         self.ready: Callable[[int], None] | None = None
@@ -124,12 +135,10 @@ class Launch:
         if message is None:
             return self._ended()
         if message.kind == lib.KIND_FAILED:
+            self._learn_of_second_stage()
             raise explain.failure(message, self._plan)
         if message.kind == lib.KIND_STAGE:
-            os.close(self.pidfd)
-            self.pid = message.value
-            # Our child by CLONE_PARENT, and not waited for: the pid can be nobody else's.
-            self.pidfd = os.pidfd_open(self.pid)
+            self._enter_second_stage(message.value)
             return False
         by_second = message.value != lib.SYNC_SCOPE  # which comes before the fork
         if self._plan.stages > 1 and self.pid == self._first_pid and by_second:
@@ -138,10 +147,26 @@ class Launch:
         self._reply(answer_fd)
         return bool(message.value == lib.SYNC_READY)
 
+    def _enter_second_stage(self, pid: int) -> None:
+        os.close(self.pidfd)
+        self.pid = pid
+        # Our child by CLONE_PARENT, and not waited for: the pid can be nobody else's.
+        self.pidfd = os.pidfd_open(pid)
+
+    def _learn_of_second_stage(self) -> None:
+        """The second stage may fail before the first has told of it: it is to be waited for too."""
+        while self._plan.stages > 1 and self.pid == self._first_pid:
+            message, _ = self._receive()
+            if message is None:  # the first stage itself has failed, and gone
+                return
+            if message.kind == lib.KIND_STAGE:
+                self._enter_second_stage(message.value)
+
     def _answer(self, what: int, fd: int) -> int:
         handlers = self._handlers
         simple = {
             lib.SYNC_IDMAP: handlers.idmap,
+            lib.SYNC_NETWORK: handlers.network,
             lib.SYNC_HOOKS: handlers.hooks,
             lib.SYNC_PREPARE: handlers.prepare,
             lib.SYNC_READY: handlers.ready,

@@ -50,10 +50,11 @@ PROPAGATION = {
 }
 #: Flags of the superblock, understood for every file system (fs/fs_context.c of the kernel).
 SUPERBLOCK = frozenset({"sync", "async", "dirsync", "lazytime", "nolazytime", "mand", "nomand"})
-#: Words without a meaning for the kernel, accepted as mount(8) and runc do.
-IGNORED = frozenset(
-    {"defaults", "loud", "silent", "iversion", "noiversion", "acl", "noacl", "remount"}
-)
+#: Words without a meaning for the mount API, accepted as mount(8) and runc do: `loud` and `silent`
+#: are about the kernel's log, where fsopen(2) writes nothing.
+IGNORED = frozenset({"defaults", "loud", "silent", "noiversion"})
+#: What no call can do to a whole tree: the flags belong to file systems, not to mounts.
+NOT_RECURSIVE = frozenset({"rsync", "rasync", "rdirsync", "rmand", "rnomand"})
 _LEGACY = {
     syscalls.MOUNT_ATTR_RDONLY: syscalls.MS_RDONLY,
     syscalls.MOUNT_ATTR_NOSUID: syscalls.MS_NOSUID,
@@ -62,7 +63,11 @@ _LEGACY = {
     syscalls.MOUNT_ATTR_NOATIME: syscalls.MS_NOATIME,
     syscalls.MOUNT_ATTR_STRICTATIME: syscalls.MS_STRICTATIME,
     syscalls.MOUNT_ATTR_NODIRATIME: syscalls.MS_NODIRATIME,
+    syscalls.MOUNT_ATTR_NOSYMFOLLOW: 256,  # MS_NOSYMFOLLOW, linux/mount.h
 }
+_MS_I_VERSION = 1 << 23
+#: Superblock words as flags of mount(2), linux/mount.h.
+_LEGACY_WORDS = {"sync": 16, "dirsync": 128, "lazytime": 1 << 25, "mand": 64}
 _REPLACED = (
     syscalls.MOUNT_ATTR_RDONLY
     | syscalls.MOUNT_ATTR_NOSUID
@@ -77,19 +82,28 @@ class Options:
     """Parsed options of one mount.
 
     set, clear: MOUNT_ATTR_* of the mount itself; soft_clear: cleared where the kernel lets us,
-    because the words did not name it. rset, rclear: of the whole tree. propagation: MS_* flags,
-    0 for none. data: words for the file system. bind, recursive, copy_up, source_nofollow,
-    target_nofollow: as named. words: for people.
+    because the words did not name it. rset, rclear: of the whole tree. propagation: MS_* flags of
+    the last such word, 0 for none; earlier: of those before it. data: words for the file system.
+    bind, recursive, remount, copy_up, copy_symlink, source_nofollow, target_nofollow: as named.
+    idmap: "", "idmap" or "ridmap". i_version: SB_I_VERSION. words: for people. pointer: JSON
+    pointer of the options.
     """
 
     __slots__ = (
+        "_places",
         "bind",
         "clear",
+        "copy_symlink",
         "copy_up",
         "data",
+        "earlier",
+        "i_version",
+        "idmap",
+        "pointer",
         "propagation",
         "rclear",
         "recursive",
+        "remount",
         "rset",
         "set",
         "source_nofollow",
@@ -97,55 +111,112 @@ class Options:
         "words",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, pointer: str = "") -> None:
         self.set = self.clear = self.rset = self.rclear = self.propagation = 0
-        self.bind = self.recursive = self.copy_up = False
+        self.bind = self.recursive = self.remount = self.i_version = False
+        self.copy_up = self.copy_symlink = False
         self.source_nofollow = self.target_nofollow = False
+        self.idmap = ""
+        self.pointer = pointer
+        self.earlier: list[int] = []
         self.data: list[str] = []
         self.words: list[str] = []
+        self._places: dict[str, int] = {}
 
     @property
     def soft_clear(self) -> int:
         """What a remount clears unasked: with any attribute given, all others go."""
-        if not self.set and not self.clear:
-            return 0
+        return self.unnamed if self.set or self.clear else 0
+
+    @property
+    def unnamed(self) -> int:
+        """Attributes that no word names; access times are left as they are (mount(2))."""
         return _REPLACED & ~self.set & ~self.clear
 
     def legacy_flags(self) -> int:
-        """The same attributes as flags of mount(2)."""
-        return sum(flag for attribute, flag in _LEGACY.items() if self.set & attribute)
+        """The same attributes, and the file system's flags, as flags of mount(2)."""
+        flags = sum(flag for attribute, flag in _LEGACY.items() if self.set & attribute)
+        flags |= sum(flag for word, flag in _LEGACY_WORDS.items() if word in self.data)
+        return flags | (_MS_I_VERSION if self.i_version else 0)
+
+    def refuse(self, word: str, message: str, hint: str = "") -> Unsupported:
+        """The error of an option that can't be had on this mount, with the option's place."""
+        place = f"{self.pointer}/{self._places[word]}" if word in self._places else self.pointer
+        return Unsupported(f"mount option {word!r} {message}", pointer=place, hint=hint)
+
+    def add(self, word: str, index: int) -> None:
+        """One more word; it wins over earlier ones."""
+        self._places[word] = index
+        if word in ATTRIBUTES:
+            self.set, self.clear = _apply(self.set, self.clear, ATTRIBUTES[word])
+        elif word in RECURSIVE:
+            self.rset, self.rclear = _apply(self.rset, self.rclear, RECURSIVE[word])
+        elif word in PROPAGATION:
+            # mount(8) applies them one by one: after `slave`, `shared` makes a slave that is shared
+            self.earlier += [self.propagation] if self.propagation else []
+            self.propagation = PROPAGATION[word]
+        elif word in _SWITCHES:
+            setattr(self, _SWITCHES[word], True)
+            self.recursive = self.recursive or word == "rbind"
+        elif word in ID_MAPPED:
+            self.idmap = word
+        elif word in NOT_RECURSIVE:
+            hint = f"{word[1:]} is a flag of file systems, not of mounts"
+            raise self.refuse(word, "can't be applied to a tree of mounts", hint)
+        elif word not in IGNORED:
+            self.data.append(word)
 
 
 #: word -> member of Options that it sets
 _SWITCHES = {
     "bind": "bind",
     "rbind": "bind",
+    "remount": "remount",
+    "iversion": "i_version",
     "tmpcopyup": "copy_up",
+    "copy-symlink": "copy_symlink",
     "src-nofollow": "source_nofollow",
     "dest-nofollow": "target_nofollow",
 }
+ID_MAPPED = ("idmap", "ridmap")
+#: Words of runtimes, beside the tables above.
+EXTENSIONS = (*_SWITCHES, *ID_MAPPED)
 
 
 def parse(words: Sequence[str], pointer: str) -> Options:
-    """Options of one mount; later words win. Raises Unsupported, with the word's pointer."""
-    options = Options()
+    """Options of the mount at `pointer`; later words win. Raises Unsupported."""
+    options = Options(f"{pointer}/options")
     options.words = [word for word in words if word not in IGNORED]
     for index, word in enumerate(words):
-        if word in ATTRIBUTES:
-            options.set, options.clear = _apply(options.set, options.clear, ATTRIBUTES[word])
-        elif word in RECURSIVE:
-            options.rset, options.rclear = _apply(options.rset, options.rclear, RECURSIVE[word])
-        elif word in PROPAGATION:
-            options.propagation = PROPAGATION[word]
-        elif word in _SWITCHES:
-            setattr(options, _SWITCHES[word], True)
-            options.recursive = options.recursive or word == "rbind"
-        elif word in ("idmap", "ridmap"):
-            message = f"mount option {word!r} is not supported yet"
-            raise Unsupported(message, pointer=f"{pointer}/options/{index}")
-        elif word not in IGNORED:
-            options.data.append(word)
+        options.add(word, index)
     return options
+
+
+def check_bind(options: Options) -> None:
+    """Raise Unsupported for words that mean nothing to a bind mount: none is ignored silently.
+
+    Flags of the superblock are passed over, as mount(8), runc and the kernel do.
+    """
+    for word in options.data:
+        if word not in SUPERBLOCK:
+            raise options.refuse(word, "is for a file system, and a bind mount makes none")
+    if options.copy_up:
+        raise options.refuse("tmpcopyup", "is for a tmpfs")
+    if options.copy_symlink and (options.source_nofollow or options.target_nofollow):
+        raise options.refuse("copy-symlink", "excludes src-nofollow and dest-nofollow")
+
+
+def check_filesystem(options: Options, kind: str) -> None:
+    """Raise Unsupported for words that a file system of type `kind` can't have."""
+    if options.copy_up and kind != "tmpfs":
+        raise options.refuse("tmpcopyup", "is for a tmpfs")
+    for word, given in (
+        ("copy-symlink", options.copy_symlink),
+        ("src-nofollow", options.source_nofollow),
+        (options.idmap, bool(options.idmap)),
+    ):
+        if given:
+            raise options.refuse(word, "is for bind mounts")
 
 
 def _apply(set_: int, clear: int, change: tuple[int, int]) -> tuple[int, int]:

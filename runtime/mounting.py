@@ -16,9 +16,11 @@ def operations(context: Context) -> None:
         pointer = f"/mounts/{index}"
         options = mount_options.parse(mount.get("options", ()), pointer)
         kind = mount.get("type")
-        if kind in ("cgroup", "cgroup2"):
-            cgroup_mount.operations(context, mount, options, pointer)
-        elif options.bind or kind == "bind":
+        if options.remount:
+            mounts.remount(context, mount, options, pointer)
+        elif options.bind or kind == "bind":  # config.md#mounts: whatever the type
             mounts.bind(context, mount, options, pointer)
+        elif kind == "cgroup" or (kind == "cgroup2" and context.facts.cgroup.mode == "v2"):
+            cgroup_mount.operations(context, mount, options, pointer)
         else:
             mounts.filesystem(context, mount, options, pointer)

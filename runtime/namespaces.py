@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from native import plan, syscalls
 from native.plan import Op
+from runtime.errors import Unsupported
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -96,6 +97,10 @@ def _non_dumpable(context: Context) -> None:
 
 
 def _join_cgroups(context: Context) -> None:
+    for directory in context.request.resctrl:
+        text, where = f"join {directory}", "/linux/intelRdt"
+        name = f"resctrl/{directory}"
+        context.add(Op(lib.OP_CGROUP, text, directory, pointer=where, fd=name))
     if context.request.scope:
         join_scope(context)
         return
@@ -169,9 +174,21 @@ def _time(context: Context) -> None:
     context.add(Op(lib.OP_TIME, text, "".join(lines), pointer=where))
 
 
-#: Who owns the sysctls below a prefix is checked by spec.rules; here they are only written.
+def devices(context: Context) -> None:
+    """`linux.netDevices`: the parent moves them, who may act in both namespaces."""
+    names = context.linux.get("netDevices")
+    if not names:
+        return
+    where = "/linux/netDevices"
+    if not context.facts.privileged:
+        text = "network devices can't be moved by a rootless runtime"
+        raise Unsupported(text, pointer=where, hint="run as root")
+    text = "network devices moved: " + ", ".join(names)
+    context.add(Op(lib.OP_SYNC, text, pointer=where, numbers=[lib.SYNC_NETWORK]))
+
+
 def configure(context: Context) -> None:
-    """Operations that set what the new namespaces hold: loopback, names, sysctls."""
+    """Operations that set what the new namespaces hold: loopback, names."""
     if context.is_new("network"):
         context.add(Op(lib.OP_LOOPBACK, "lo up", pointer=pointer(context, "network")))
     spec = context.spec
@@ -181,8 +198,3 @@ def configure(context: Context) -> None:
     if spec.get("domainname"):
         name = spec["domainname"]
         context.add(Op(lib.OP_DOMAINNAME, name, name, pointer="/domainname"))
-    for key, value in context.linux.get("sysctl", {}).items():
-        # Interfaces may have dots in their names: sysctl(8) writes such keys with slashes.
-        path = key if "/" in key else key.replace(".", "/")
-        where = "/linux/sysctl/" + key.replace("~", "~0").replace("/", "~1")
-        context.add(Op(lib.OP_SYSCTL, f"{key} = {value}", path, value, pointer=where))

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import os
 
-from runtime import cgroups, state
+from runtime import cgroups, rlimits, state
 from runtime.context import Request
+from runtime.process import is_scheduled
 from spec import bundle as bundles
 from spec.errors import OrlopError
 
@@ -16,9 +17,10 @@ if TYPE_CHECKING:
 
     from runtime.cgroups.cgroup import Cgroup
     from runtime.host import Facts
+    from runtime.intelrdt import Group
     from runtime.seccomp import Filter
     from spec.bundle import Bundle
-    from spec.types import Spec
+    from spec.types import Linux, Process, Spec
 
 
 def load_bundle(path: str) -> Bundle:
@@ -42,6 +44,23 @@ def seccomp_filter(spec: Spec, *, cached: bool = True) -> Filter | None:
 
     folder = os.path.join(state.default_root(), "~seccomp") if cached else None
     return compile_filter(profile, folder)
+
+
+def check_labels(process: Process, linux: Linux) -> None:
+    """Raise Unsupported for a label that this host's security modules would ignore."""
+    if process.get("apparmorProfile") or process.get("selinuxLabel") or linux.get("mountLabel"):
+        from runtime import labels
+
+        labels.require(process, linux)
+
+
+def set_outside(pid: int, process: Process) -> None:
+    """At SYNC_PREPARE: what a process in a user namespace may not do for itself."""
+    rlimits.apply(pid, process)
+    if is_scheduled(process):
+        from runtime import scheduling
+
+        scheduling.apply(pid, process)
 
 
 def resolve_cgroup(
@@ -71,8 +90,20 @@ def resolve_cgroup(
     )
 
 
-def request_for(container_id: str, rootfs: str, cgroup: Cgroup) -> Request:
-    """The compiler's request for a container in this cgroup."""
+def resolve_resctrl(spec: Spec, container_id: str) -> Group | None:
+    """The resctrl group that the spec asks for, None where it doesn't; nothing is made."""
+    config = spec.get("linux", {}).get("intelRdt")
+    if config is None:
+        return None
+    from runtime import intelrdt
+
+    return intelrdt.Group.resolve(config, container_id, intelrdt.mount_point())
+
+
+def request_for(
+    container_id: str, rootfs: str, cgroup: Cgroup, resctrl: Group | None = None
+) -> Request:
+    """The compiler's request for a container in this cgroup and this resctrl group."""
     paths = cgroup.paths()
     scope = cgroup.needs_init
     into = cgroup.mode == "v2" and not scope
@@ -83,5 +114,6 @@ def request_for(container_id: str, rootfs: str, cgroup: Cgroup) -> Request:
         clone_into_cgroup=into,
         cgroup_paths=paths,
     )
+    request.resctrl = resctrl.joined() if resctrl is not None else []
     request.scope = scope
     return request

@@ -12,9 +12,12 @@ from runtime import capabilities, rlimits
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runtime.context import Context
-    from spec.types import LinuxCapabilities
+    from spec.types import LinuxCapabilities, Process
 
 lib = plan.lib
+#: keyctl_setperm(3): KEY_USR_SEARCH, KEY_OTH_SEARCH
+_KEY_USER_SEARCH = 0x00080000
+_KEY_OTHER_SEARCH = 0x00000008
 
 
 def oom_score(context: Context) -> None:
@@ -25,21 +28,51 @@ def oom_score(context: Context) -> None:
         context.add(Op(lib.OP_OOM_SCORE, str(score), pointer=where, numbers=[score]))
 
 
-def session(context: Context) -> None:
-    """A session, and a keyring of its own."""
+def affinity(context: Context) -> None:
+    """In the cgroup already: the caller's own affinity is not the container's."""
+    context.add(Op(lib.OP_AFFINITY, "all CPUs that the cgroup allows"))
+
+
+def session(context: Context, *, joined: bool = False) -> None:
+    """A session, and a keyring of its own; joined: that of the container, which has it already."""
     context.add(Op(lib.OP_SETSID, ""))
-    if context.request.new_keyring:
-        name = f"_ses.{context.request.id}"
-        context.add(Op(lib.OP_KEYRING, name, name))
+    if not context.request.new_keyring:
+        return
+    if context.process.get("selinuxLabel"):
+        from runtime import labels
+
+        labels.of_keyring(context)
+    name = f"_ses.{context.request.id}"
+    found_by = _KEY_USER_SEARCH
+    if "user" in context.namespaces:
+        found_by |= _KEY_OTHER_SEARCH
+    numbers = [0 if joined else found_by]
+    context.add(Op(lib.OP_KEYRING, name, name, numbers=numbers))
+
+
+def labels_and_scheduling(context: Context) -> None:
+    """What few configurations have: labels of security modules, and where and how it runs."""
+    process, linux = context.process, context.linux
+    if process.get("apparmorProfile") or process.get("selinuxLabel"):
+        from runtime import labels
+
+        labels.of_process(context)
+    if is_scheduled(process) or "memoryPolicy" in linux or "personality" in linux:
+        from runtime import scheduling
+
+        scheduling.operations(context)
+
+
+def is_scheduled(process: Process) -> bool:
+    """Whether the process has what runtime.scheduling sets."""
+    return "scheduler" in process or "ioPriority" in process
 
 
 def resource_limits(context: Context) -> None:
     """`process.rlimits`; in a user namespace the parent sets them, who may raise them."""
     limits = context.process.get("rlimits", ())
-    if limits and "user" in context.namespaces:
-        where = "/process/rlimits"
-        text = "resource limits set"
-        context.add(Op(lib.OP_SYNC, text, pointer=where, numbers=[lib.SYNC_PREPARE]))
+    if "user" in context.namespaces:
+        _set_outside(context)
         return
     for index, limit in enumerate(limits):
         soft, hard = (
@@ -53,6 +86,19 @@ def resource_limits(context: Context) -> None:
                 numbers=[rlimits.NUMBERS[limit["type"]], limit["soft"], limit["hard"]],
             )
         )
+
+
+def _set_outside(context: Context) -> None:
+    what = {
+        "rlimits": "resource limits",
+        "scheduler": "scheduler",
+        "ioPriority": "I/O priority",
+    }
+    given = [name for name in what if context.process.get(name)]
+    if given:
+        text = ", ".join(what[name] for name in given) + " set"
+        pointer = f"/process/{given[0]}"
+        context.add(Op(lib.OP_SYNC, text, pointer=pointer, numbers=[lib.SYNC_PREPARE]))
 
 
 def privileges(context: Context) -> None:
@@ -129,16 +175,22 @@ def needs_setup_capability(context: Context) -> bool:
 
 
 def seccomp(context: Context) -> None:
-    """The filter, and giving up the capability that loading it took."""
+    """The filter; behind one that notifies a deputy goes on (native/init/deputy.c)."""
     filter_ = context.filter
     if filter_ is None:
         return
     count = len(filter_.bpf) // 8  # struct sock_filter, linux/filter.h
     where = "/linux/seccomp"
-    text = f"filter of {count} instructions" + (", notify" if filter_.notify else "")
+    text = f"filter of {count} instructions"
+    if filter_.notify:
+        text += ", notify (a deputy without it goes on until execve)"
     flags = lib.FLAG_NOTIFY if filter_.notify else 0
     numbers = [count, filter_.flags]
     context.add(Op(lib.OP_SECCOMP, text, filter_.bpf, pointer=where, numbers=numbers, flags=flags))
+
+
+def drop_setup_capability(context: Context) -> None:
+    """Give up the capability that loading the filter took; the one call of ours behind it."""
     if needs_setup_capability(context):
         sets = _sets(context, context.process.get("capabilities", {}))
         numbers = [sets[k] for k in ("effective", "permitted", "inheritable", "ambient")]

@@ -56,7 +56,7 @@ ACTIONS = {
 _HIGHEST_ERRNO = {"SCMP_ACT_ERRNO": 4094, "SCMP_ACT_TRACE": 0xFFFF}
 
 # Default actions under which a new system call works, or is a tracer's business: no ENOSYS.
-_PERMISSIVE = ("SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE")
+_PERMISSIVE = ("SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_NOTIFY", "SCMP_ACT_TRACE")
 
 OPERATORS = {
     "SCMP_CMP_EQ": native.SCMP_CMP_EQ,
@@ -146,15 +146,11 @@ def compile_profile(profile: Seccomp) -> tuple[bytes, int, tuple[str, ...]]:
     kernel or this libseccomp can't.
     """
     default = _action(profile, "defaultAction", "defaultErrnoRet", ROOT)
-    if default == native.SECCOMP_RET_USER_NOTIF:
-        # Every call would wait for an agent, that which hands the agent its descriptor included.
-        message = "SCMP_ACT_NOTIFY can't be the default action"
-        raise InvalidSpec(message, pointer=f"{ROOT}/defaultAction")
     rules = [
         _rule(entry, f"{ROOT}/syscalls/{index}")
         for index, entry in enumerate(profile.get("syscalls") or ())
     ]
-    flags = _flags(profile, rules)
+    flags = _flags(profile, rules, default)
     architectures = _architectures(profile.get("architectures") or ())
     program, unknown = _build(default, architectures, rules)
     if not _silent_about_new_calls(profile, default):
@@ -211,11 +207,6 @@ def _rule(entry: SeccompSyscall, pointer: str) -> _Rule:
     for index, name in enumerate(names):
         if not name:
             raise InvalidSpec("a name can't be empty", pointer=f"{pointer}/names/{index}")
-        if name == "write" and action == native.SECCOMP_RET_USER_NOTIF:
-            # runc's rule, so that both take the same profiles: what an init reports after it has
-            # loaded the filter, the listener itself included, no agent could let pass.
-            message = "SCMP_ACT_NOTIFY can't be used for write"
-            raise InvalidSpec(message, pointer=f"{pointer}/names/{index}")
     conditions = [
         _condition(arg, f"{pointer}/args/{index}")
         for index, arg in enumerate(entry.get("args") or ())
@@ -248,9 +239,10 @@ def _number(arg: SeccompArg, key: str, limit: int, pointer: str, default: int | 
     return number
 
 
-def _flags(profile: Seccomp, rules: list[_Rule]) -> int:
+def _flags(profile: Seccomp, rules: list[_Rule], default: int) -> int:
     """Return the flags for seccomp(2): the profile's, and a listener if a rule notifies."""
-    notify = any(rule.action == native.SECCOMP_RET_USER_NOTIF and rule.names for rule in rules)
+    actions = {default, *(rule.action for rule in rules if rule.names)}
+    notify = native.SECCOMP_RET_USER_NOTIF in actions
     flags = native.SECCOMP_FILTER_FLAG_NEW_LISTENER if notify else 0
     names = profile.get("flags")
     if names is None:
@@ -267,8 +259,8 @@ def _flags(profile: Seccomp, rules: list[_Rule]) -> int:
         if name == WAIT_KILLABLE_RECV and not notify:
             message = f"{name} needs a rule with SCMP_ACT_NOTIFY"
             raise InvalidSpec(message, pointer=pointer)
-        # The init has one thread: nothing to synchronise, and until Linux 5.7 the kernel
-        # refused it together with a listener.
+        # The program begins with one thread: nothing to synchronise. A second one of the init
+        # must stay without the filter (native/init/deputy.c).
         flags |= 0 if name == TSYNC else FLAGS[name]
     return flags
 

@@ -70,7 +70,7 @@ def _run_poststart(container: Container) -> None:
         return
     text = jsontext.dumps(state.oci_state(container.record, "running"))
     try:
-        hooks.run("poststart", poststart, text)
+        hooks.run("poststart", poststart, text, container.record.bundle)
     except OrlopError:
         end_all(container)
         raise

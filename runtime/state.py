@@ -65,8 +65,10 @@ class Record:
     """What is kept of a container.
 
     creator: whoever makes it, until it is created. init: its process, once there is one. cgroup:
-    the form that runtime.cgroups.load takes, or None. shares_pids: it has no pid namespace of its
-    own, so that the kernel does not end its processes with the init.
+    the form that runtime.cgroups.load takes, or None. new_keyring: it has a session keyring of its
+    own, which an exec joins. shares_pids: it has no pid namespace of its own, so that the kernel
+    does not end its processes with the init. resctrl: the form that runtime.intelrdt.Group.load
+    takes, or None.
     """
 
     __slots__ = (
@@ -78,8 +80,10 @@ class Record:
         "hooks",
         "id",
         "init",
+        "new_keyring",
         "oci_version",
         "owner",
+        "resctrl",
         "rootfs",
         "shares_pids",
     )
@@ -94,8 +98,10 @@ class Record:
         self.creator: Identity | None = None
         self.init: Identity | None = None
         self.cgroup: dict[str, object] | None = None
+        self.resctrl: dict[str, object] | None = None
         self.annotations: dict[str, str] = {}
         self.hooks: Hooks = {}
+        self.new_keyring = True
         self.shares_pids = False
 
     def save(self) -> str:
@@ -112,8 +118,10 @@ class Record:
                 "creator": self.creator.save() if self.creator else None,
                 "init": self.init.save() if self.init else None,
                 "cgroup": self.cgroup,
+                "resctrl": self.resctrl,
                 "annotations": self.annotations,
                 "hooks": self.hooks,
+                "newKeyring": self.new_keyring,
                 "sharesPids": self.shares_pids,
             }
         )
@@ -139,8 +147,10 @@ class Record:
             record.creator = Identity.load(saved["creator"]) if saved["creator"] else None
             record.init = Identity.load(saved["init"]) if saved["init"] else None
             record.cgroup = saved["cgroup"]
+            record.resctrl = saved["resctrl"]
             record.annotations = saved["annotations"]
             record.hooks = saved["hooks"]
+            record.new_keyring = saved["newKeyring"]
             record.shares_pids = saved["sharesPids"]
         except (KeyError, TypeError, ValueError) as error:
             raise OrlopError(f"state.json is damaged: {error!r}") from error
@@ -154,10 +164,12 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "created": (str,),
     "ociVersion": (str,),
     "owner": (int,),
+    "newKeyring": (bool,),
     "sharesPids": (bool,),
     "annotations": (dict,),
     "hooks": (dict,),
     "cgroup": (dict, type(None)),
+    "resctrl": (dict, type(None)),
     "creator": (dict, type(None)),
     "init": (dict, type(None)),
 }

@@ -24,6 +24,7 @@
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/un.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <time.h>
@@ -202,6 +203,29 @@ static int do_mkdir(int argc, char **argv)
 	return mkdir(argv[1], 0755) ? failed("mkdir", argv[1]) : 0;
 }
 
+static void print_attempt(const char *name, int result)
+{
+	printf("%s %s\n", name, result < 0 ? strerrorname_np(errno) : "ok");
+	if (result > 0)
+		close(result);
+}
+
+/* device c|b MAJOR MINOR: may the node be made; opened to read, to write, for both? */
+static int do_device(int argc, char **argv)
+{
+	mode_t type = argv[1][0] == 'b' ? S_IFBLK : S_IFCHR;
+	char path[32];
+
+	(void)argc;
+	snprintf(path, sizeof(path), "/tmp/device-%d", getpid());
+	print_attempt("mknod", mknod(path, type | 0600, makedev(number(argv[2]), number(argv[3]))));
+	print_attempt("read", open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+	print_attempt("write", open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC));
+	print_attempt("both", open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC));
+	unlink(path);
+	return 0;
+}
+
 static int do_rm(int argc, char **argv)
 {
 	(void)argc;
@@ -346,6 +370,85 @@ static int do_rlimits(int argc, char **argv)
 		printf("%s %jd %jd\n", names[i], (intmax_t)limit.rlim_cur,
 		       (intmax_t)limit.rlim_max);
 	}
+	return 0;
+}
+
+/* sched: what sched_getattr(2) says of the program. */
+static int do_sched(int argc, char **argv)
+{
+	struct {
+		uint32_t size, policy;
+		uint64_t flags;
+		int32_t nice;
+		uint32_t priority;
+		uint64_t runtime, deadline, period;
+	} a = { 0 };
+
+	(void)argc, (void)argv;
+	if (syscall(SYS_sched_getattr, 0, &a, sizeof(a), 0))
+		return failed("sched_getattr", "");
+	printf("policy %u\nflags %" PRIu64 "\nnice %d\npriority %u\nruntime %" PRIu64
+	       "\ndeadline %" PRIu64 "\nperiod %" PRIu64 "\n",
+	       a.policy, a.flags, a.nice, a.priority, a.runtime, a.deadline, a.period);
+	return 0;
+}
+
+/* ioprio: class and level (ioprio_get(2)) of the program, then of its process group. */
+static int do_ioprio(int argc, char **argv)
+{
+	(void)argc, (void)argv;
+	for (int who = 1; who <= 2; who++) {
+		long value = syscall(SYS_ioprio_get, who, 0);
+
+		if (value < 0)
+			return failed("ioprio_get", "");
+		printf("%ld %ld\n", value >> 13, value & 7);
+	}
+	return 0;
+}
+
+static int do_affinity(int argc, char **argv)
+{
+	static const char *const names[] = { "Cpus_allowed_list", "Mems_allowed_list", NULL };
+
+	(void)argc, (void)argv;
+	return print_status(names);
+}
+
+/* mempolicy: mode with its flags, and the first 64 nodes (get_mempolicy(2)). */
+static int do_mempolicy(int argc, char **argv)
+{
+	uint64_t nodes[16] = { 0 };
+	int mode;
+
+	(void)argc, (void)argv;
+	if (syscall(SYS_get_mempolicy, &mode, nodes, sizeof(nodes) * 8, NULL, 0))
+		return failed("get_mempolicy", "");
+	printf("mode %#x\nnodes %#" PRIx64 "\n", (unsigned int)mode, nodes[0]);
+	return 0;
+}
+
+static int do_machine(int argc, char **argv)
+{
+	struct utsname name;
+
+	(void)argc, (void)argv;
+	if (uname(&name))
+		return failed("uname", "");
+	puts(name.machine);
+	return 0;
+}
+
+/* keyring: the session keyring's serial number, and its description (keyctl_describe(3)). */
+static int do_keyring(int argc, char **argv)
+{
+	char text[1024] = "";
+	long serial = syscall(SYS_keyctl, 0 /* GET_KEYRING_ID */, -3 /* session */, 0);
+
+	(void)argc, (void)argv;
+	if (serial < 0 || syscall(SYS_keyctl, 6 /* DESCRIBE */, serial, text, sizeof(text) - 1) < 0)
+		return failed("keyctl", "");
+	printf("serial %ld\ndescription %s\n", serial, text);
 	return 0;
 }
 
@@ -633,11 +736,13 @@ static const struct {
 	int needs; /* arguments */
 } facts[] = {
 	{ "access", do_access, 1 },
+	{ "affinity", do_affinity, 0 },
 	{ "args", do_args, 0 },
 	{ "caps", do_caps, 0 },
 	{ "cat", do_cat, 1 },
 	{ "connect", do_connect, 1 },
 	{ "cwd", do_cwd, 0 },
+	{ "device", do_device, 3 },
 	{ "domainname", do_domainname, 0 },
 	{ "echo", do_echo, 0 },
 	{ "env", do_env, 0 },
@@ -646,9 +751,13 @@ static const struct {
 	{ "fork", do_fork, 1 },
 	{ "hostname", do_hostname, 0 },
 	{ "id", do_id, 0 },
+	{ "ioprio", do_ioprio, 0 },
+	{ "keyring", do_keyring, 0 },
 	{ "killself", do_killself, 1 },
 	{ "ls", do_ls, 0 },
+	{ "machine", do_machine, 0 },
 	{ "mem", do_mem, 1 },
+	{ "mempolicy", do_mempolicy, 0 },
 	{ "mkdir", do_mkdir, 1 },
 	{ "mounts", do_mounts, 0 },
 	{ "netif", do_netif, 0 },
@@ -659,6 +768,7 @@ static const struct {
 	{ "rlimits", do_rlimits, 0 },
 	{ "rm", do_rm, 1 },
 	{ "save", do_save, 1 },
+	{ "sched", do_sched, 0 },
 	{ "signals", do_signals, 0 },
 	{ "sleep", do_sleep, 0 },
 	{ "stat", do_stat, 1 },

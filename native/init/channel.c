@@ -148,28 +148,40 @@ int op_ready(struct context *ctx, const struct plan_op *op)
 	return 0;
 }
 
+/* Move a descriptor to the next number of those that are kept; what was there is not needed any more. */
+static int keep(struct context *ctx, int *fd, int *next)
+{
+	int r;
+
+	if (*fd < 0)
+		return 0;
+	r = *fd == *next ? 0 : (int)STEP(ctx, dup3, *fd, *next, O_CLOEXEC);
+	if (r < 0)
+		return r;
+	*fd = (*next)++;
+	return 0;
+}
+
 /*
  * Wait until `start` connects and says go. Meanwhile this process holds only
  * what it needs: no descriptor of the host's file system (CVE-2016-9962).
  */
 int op_wait_start(struct context *ctx, const struct plan_op *op)
 {
-	int listener = plan_fd(ctx, op), connection;
+	int listener = plan_fd(ctx, op), kept = ctx->fd_base, connection;
 	long r;
 	char go;
 
-	if (ctx->state >= 0) { /* for startContainer hooks; moved out of the range that is closed */
-		r = STEP(ctx, dup3, ctx->state, ctx->fd_base + 1, O_CLOEXEC);
-		if (r < 0)
-			return (int)r;
-		ctx->state = ctx->fd_base + 1;
-	}
-	r = STEP(ctx, dup3, listener, ctx->fd_base, O_CLOEXEC);
+	ctx->step = "dup3";
+	r = listener < 0 ? listener : keep(ctx, &listener, &kept);
+	if (!r)
+		r = keep(ctx, &ctx->state, &kept); /* for startContainer hooks */
+	if (!r)
+		r = keep(ctx, &ctx->fault, &kept);
 	if (r < 0)
 		return (int)r;
-	listener = ctx->fd_base;
 	ctx->root = ctx->mount = ctx->null = ctx->empty = ctx->tty = -1;
-	r = STEP(ctx, close_range, ctx->fd_base + (ctx->state >= 0 ? 2 : 1), ~0U, 0);
+	r = STEP(ctx, close_range, kept, ~0U, 0);
 	if (r < 0)
 		return (int)r;
 	for (;;) {

@@ -16,34 +16,89 @@ static uint32_t device_minor(uint64_t dev)
 	return (uint32_t)((dev & 0xff) | (dev >> 12 & 0xffffff00));
 }
 
-static int same_device(struct context *ctx, int dir, const char *name, const struct plan_op *op)
+static int is_device(const struct statx *st, const struct plan_op *op)
+{
+	return (st->stx_mode & S_IFMT) == (op->number[0] & S_IFMT) &&
+	       st->stx_rdev_major == device_major(op->number[1]) &&
+	       st->stx_rdev_minor == device_minor(op->number[1]);
+}
+
+/* What is there, made now or found, is the device: held by descriptor, so that nothing else gets its owner. */
+static int finish_device(struct context *ctx, int dir, const char *name, const struct plan_op *op)
 {
 	struct statx st;
-	int r = (int)STEP(ctx, statx, dir, name, AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, &st);
+	int r, fd = (int)STEP(ctx, openat, dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
 
-	if (r < 0)
-		return r;
-	if ((st.stx_mode & S_IFMT) != (op->number[0] & S_IFMT) ||
-	    st.stx_rdev_major != device_major(op->number[1]) ||
-	    st.stx_rdev_minor != device_minor(op->number[1])) {
+	if (fd < 0)
+		return fd;
+	r = file_mode(ctx, fd, &st);
+	if (!r && !is_device(&st, op)) {
 		say(ctx, "another file is in its place");
-		return -EEXIST;
+		r = -EEXIST;
 	}
-	return 0;
+	if (!r)
+		r = (int)STEP(ctx, fchownat, fd, "", op->number[2], op->number[3], AT_EMPTY_PATH);
+	close_fd(&fd);
+	return r;
+}
+
+/* The file that a device is bound on: a new one, an empty one of an earlier start, or the device itself. */
+static int device_target(struct context *ctx, int dir, const char *name, const struct plan_op *op)
+{
+	struct statx st;
+	int fd, r = (int)STEP(ctx, mknodat, dir, name, S_IFREG | 0644, 0);
+
+	if (r < 0 && r != -EEXIST)
+		return r;
+	fd = (int)STEP(ctx, openat, dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
+	if (fd < 0)
+		return fd;
+	r = file_mode(ctx, fd, &st);
+	if (!r && !is_device(&st, op) && ((st.stx_mode & S_IFMT) != S_IFREG || st.stx_size)) {
+		say(ctx, "another file is in its place");
+		r = -EEXIST;
+	}
+	if (r < 0)
+		close_fd(&fd);
+	return r < 0 ? r : fd;
+}
+
+/* mknod(2) of a device is not for a user namespace's root: the host's node, if it is the same device. */
+static int bind_device(struct context *ctx, int dir, const char *name, const struct plan_op *op)
+{
+	struct statx st;
+	int r, target, tree = clone_tree(ctx, AT_FDCWD, plan_string(ctx, op->string[2]), 0);
+
+	if (tree < 0) {
+		say(ctx, "making device nodes is refused here, and the host has none at this path");
+		return tree;
+	}
+	r = file_mode(ctx, tree, &st);
+	if (!r && !is_device(&st, op)) {
+		say(ctx, "making device nodes is refused here, and the host's file at this path is another");
+		r = -ENODEV;
+	}
+	target = r < 0 ? r : device_target(ctx, dir, name, op);
+	r = target < 0 ? target : attach_tree(ctx, tree, target);
+	close_fd(&target);
+	close_fd(&tree);
+	return r;
 }
 
 int op_device(struct context *ctx, const struct plan_op *op)
 {
 	char name[NAME_MAX + 1];
-	int r, dir = path_parent(ctx, plan_string(ctx, op->string[1]), name, 0);
+	int bind = *plan_string(ctx, op->string[2]), r = -EPERM;
+	int dir = path_parent(ctx, plan_string(ctx, op->string[1]), name, 0);
 
 	if (dir < 0)
 		return dir;
-	r = (int)STEP(ctx, mknodat, dir, name, op->number[0], op->number[1]);
-	if (r == -EEXIST)
-		r = same_device(ctx, dir, name, op);
-	if (!r)
-		r = (int)STEP(ctx, fchownat, dir, name, op->number[2], op->number[3], AT_SYMLINK_NOFOLLOW);
+	if (!bind || (op->flags & FLAG_TRY))
+		r = (int)STEP(ctx, mknodat, dir, name, op->number[0], op->number[1]);
+	if (bind && r == -EPERM)
+		r = bind_device(ctx, dir, name, op);
+	else if (!r || r == -EEXIST)
+		r = finish_device(ctx, dir, name, op);
 	close_fd(&dir);
 	return r;
 }

@@ -28,6 +28,8 @@ __attribute__((noreturn)) static void hook_child(struct context *ctx, const stru
 {
 	int error;
 
+	if (ctx->root >= 0) /* createContainer: as runc, where a relative path is the container's */
+		SYS(fchdir, ctx->root);
 	if (ctx->state >= 0) {
 		SYS(lseek, ctx->state, 0, 0);
 		SYS(dup3, ctx->state, 0, 0);
@@ -157,5 +159,7 @@ int op_hook(struct context *ctx, const struct plan_op *op)
 
 	if (!argv || !env)
 		return -ENOMEM;
+	if (op->number[3] && *ctx->home)
+		env[op->number[1]] = ctx->home; /* plan_list has room for one more */
 	return run_hook(ctx, op, argv, env);
 }

@@ -204,6 +204,15 @@ static int run(struct context *ctx, const struct plan_op *op)
 	case OP_EXEC: return op_exec(ctx, op);
 	case OP_MKDIR: return op_mkdir(ctx, op);
 	case OP_HOME: return op_home(ctx, op);
+	case OP_SCHEDULER: return op_scheduler(ctx, op);
+	case OP_IO_PRIORITY: return op_io_priority(ctx, op);
+	case OP_AFFINITY: return op_affinity(ctx, op);
+	case OP_PERSONALITY: return op_personality(ctx, op);
+	case OP_LABEL: return op_label(ctx, op);
+	case OP_MEMORY_POLICY: return op_memory_policy(ctx, op);
+	case OP_FILE_LABEL: return op_file_label(ctx, op);
+	case OP_REMOUNT: return op_remount(ctx, op);
+	case OP_BIND_LINK: return op_bind(ctx, op);
 	case OP_NONE:
 	case PLAN_CODES: break;
 	}
@@ -222,13 +231,38 @@ static int parse_base(const char *text)
 	return n;
 }
 
+/*
+ * From ctx->next on, to the end, or to a failure, which is reported. deputy:
+ * only up to what the container's process must do for itself (deputy.c).
+ */
+int run_plan(struct context *ctx, int deputy)
+{
+	const struct plan_op *op;
+	uint32_t index;
+	int r;
+
+	while (ctx->next < ctx->header->op_count) {
+		op = &ctx->ops[ctx->next];
+		if (deputy && (op->code == OP_CAPABILITIES || op->code == OP_EXEC))
+			return 0;
+		index = ctx->next++;
+		ctx->step = "";
+		memset(ctx->detail, 0, sizeof(ctx->detail)); /* what an earlier operation had to say */
+		r = run(ctx, op);
+		if (r < 0) {
+			report_failure(ctx, index, op, -r);
+			return r;
+		}
+	}
+	return -EPROTO; /* a plan ends with OP_EXEC */
+}
+
 int init_main(int argc, char **argv)
 {
 	static struct context ctx; /* one page of .bss rather than of stack */
-	uint32_t i;
 	int r;
 
-	ctx.root = ctx.mount = ctx.null = ctx.empty = ctx.tty = ctx.state = -1;
+	ctx.root = ctx.mount = ctx.null = ctx.empty = ctx.tty = ctx.state = ctx.notify = ctx.fault = -1;
 	ctx.fd_base = argc == 2 ? parse_base(argv[1]) : -1;
 	if (ctx.fd_base < 3)
 		return 2;
@@ -243,14 +277,6 @@ int init_main(int argc, char **argv)
 		report_failure(&ctx, 0, NULL, -r);
 		return 1;
 	}
-	for (i = 0; i < ctx.header->op_count; i++) {
-		ctx.step = "";
-		memset(ctx.detail, 0, sizeof(ctx.detail)); /* what an earlier operation had to say */
-		r = run(&ctx, &ctx.ops[i]);
-		if (r < 0) {
-			report_failure(&ctx, i, &ctx.ops[i], -r);
-			return 1;
-		}
-	}
-	return 1; /* a plan ends with OP_EXEC */
+	run_plan(&ctx, 0);
+	return 1;
 }

@@ -23,6 +23,10 @@ struct context {
 	int empty;        /* detached read-only tmpfs, or -1 */
 	int tty;          /* the console's slave, or -1 */
 	int state;        /* file with the container's state, or -1 */
+	int notify;       /* the filter's, from its loading until it is handed on, or -1 */
+	int fault;        /* userfaultfd of the gate, while the deputy works, or -1 */
+	char *gate;       /* where the container's process waits for the deputy */
+	uint32_t next;    /* index of the operation after the one under way */
 	uint64_t joined;  /* CLONE_NEW* flags of namespaces joined */
 	const char *program; /* found by OP_LOOKUP */
 	char **argv, **env;      /* for OP_EXEC, made by OP_LOOKUP */
@@ -32,11 +36,14 @@ struct context {
 	char detail[512]; /* what else there is to say about a failure */
 };
 
+enum { FD_PATH = 32 }; /* "/proc/self/fd/N" has room in it */
+
 /* Name the system call and go on with its result. */
 #define STEP(ctx, name, ...) ((ctx)->step = #name, SYS(name, ##__VA_ARGS__))
 
 /* init.c */
 int init_main(int argc, char **argv);
+int run_plan(struct context *ctx, int deputy);
 const char *plan_string(const struct context *ctx, uint32_t offset);
 const void *plan_bytes(const struct context *ctx, uint32_t offset, uint64_t size);
 int plan_fd(const struct context *ctx, const struct plan_op *op);
@@ -55,11 +62,15 @@ int op_sync(struct context *ctx, const struct plan_op *op);
 int op_ready(struct context *ctx, const struct plan_op *op);
 int op_wait_start(struct context *ctx, const struct plan_op *op);
 
+/* A bit of our own among RESOLVE_*: the last component is not followed. */
+#define PATH_NOFOLLOW (1ULL << 63)
+
 /* path.c: every path of the rootfs is resolved here */
 int path_open(struct context *ctx, const char *path, int flags, uint64_t resolve);
 int path_make(struct context *ctx, const char *path, uint32_t type, uint32_t mode, uint64_t resolve);
 int path_parent(struct context *ctx, const char *path, char *name, uint64_t resolve);
 int file_mode(struct context *ctx, int fd, struct statx *st);
+const char *fd_path(char text[FD_PATH], int fd);
 int on_filesystem(struct context *ctx, int fd, long magic);
 int op_mkdir(struct context *ctx, const struct plan_op *op);
 int op_cwd(struct context *ctx, const struct plan_op *op);
@@ -78,16 +89,23 @@ int op_domainname(struct context *ctx, const struct plan_op *op);
 int op_sysctl(struct context *ctx, const struct plan_op *op);
 
 /* mount.c */
-int op_propagation(struct context *ctx, const struct plan_op *op);
-int op_rootfs(struct context *ctx, const struct plan_op *op);
 int op_mount(struct context *ctx, const struct plan_op *op);
 int op_bind(struct context *ctx, const struct plan_op *op);
 int op_attr(struct context *ctx, const struct plan_op *op);
-int op_mask(struct context *ctx, const struct plan_op *op);
-int op_readonly(struct context *ctx, const struct plan_op *op);
-int op_pivot(struct context *ctx, const struct plan_op *op);
+int op_remount(struct context *ctx, const struct plan_op *op);
 int clone_tree(struct context *ctx, int fd, const char *path, unsigned int flags);
 int attach_tree(struct context *ctx, int tree, int target);
+int set_attributes(struct context *ctx, int fd, int recursive, const uint64_t number[4]);
+int set_propagation(struct context *ctx, int fd, uint64_t propagation);
+
+/* hide.c */
+int op_mask(struct context *ctx, const struct plan_op *op);
+int op_readonly(struct context *ctx, const struct plan_op *op);
+
+/* root.c */
+int op_propagation(struct context *ctx, const struct plan_op *op);
+int op_rootfs(struct context *ctx, const struct plan_op *op);
+int op_pivot(struct context *ctx, const struct plan_op *op);
 
 /* copyup.c */
 int copy_up(struct context *ctx, int from, int to);
@@ -96,6 +114,10 @@ int copy_up(struct context *ctx, int from, int to);
 int op_device(struct context *ctx, const struct plan_op *op);
 int op_symlink(struct context *ctx, const struct plan_op *op);
 int op_console(struct context *ctx, const struct plan_op *op);
+
+/* deputy.c */
+int start_deputy(struct context *ctx);
+void wait_for_deputy(struct context *ctx);
 
 /* home.c */
 int op_home(struct context *ctx, const struct plan_op *op);
@@ -108,12 +130,23 @@ int op_oom_score(struct context *ctx, const struct plan_op *op);
 int op_non_dumpable(struct context *ctx, const struct plan_op *op);
 int op_setsid(struct context *ctx, const struct plan_op *op);
 int op_keyring(struct context *ctx, const struct plan_op *op);
+int op_personality(struct context *ctx, const struct plan_op *op);
 int op_rlimit(struct context *ctx, const struct plan_op *op);
 int op_stdio_owner(struct context *ctx, const struct plan_op *op);
 int op_umask(struct context *ctx, const struct plan_op *op);
 int op_lookup(struct context *ctx, const struct plan_op *op);
 int op_exec(struct context *ctx, const struct plan_op *op);
 int write_file(struct context *ctx, int dir, const char *path, const char *text);
+
+/* resources.c */
+int op_scheduler(struct context *ctx, const struct plan_op *op);
+int op_io_priority(struct context *ctx, const struct plan_op *op);
+int op_affinity(struct context *ctx, const struct plan_op *op);
+int op_memory_policy(struct context *ctx, const struct plan_op *op);
+
+/* label.c */
+int op_label(struct context *ctx, const struct plan_op *op);
+int op_file_label(struct context *ctx, const struct plan_op *op);
 
 /* privilege.c */
 int op_no_new_privs(struct context *ctx, const struct plan_op *op);

@@ -10,7 +10,7 @@
 
 #include "init.h"
 
-enum { MNT_DETACH_FLAG = 2, STAT_MOUNT_ROOT = 0x2000, CONFIG_VALUE_MAX = 255 };
+enum { STAT_MOUNT_ROOT = 0x2000, CONFIG_KEY_MAX = 63, CONFIG_VALUE_MAX = 255 };
 
 int clone_tree(struct context *ctx, int fd, const char *path, unsigned int flags)
 {
@@ -23,7 +23,7 @@ int attach_tree(struct context *ctx, int tree, int target)
 			 MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
 }
 
-static int set_attributes(struct context *ctx, int fd, int recursive, const uint64_t number[4])
+int set_attributes(struct context *ctx, int fd, int recursive, const uint64_t number[4])
 {
 	struct mount_attr attr = { .attr_set = number[0], .attr_clr = number[1] | number[2] };
 	unsigned int flags = AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0U);
@@ -39,7 +39,7 @@ static int set_attributes(struct context *ctx, int fd, int recursive, const uint
 	return r;
 }
 
-static int set_propagation(struct context *ctx, int fd, uint64_t propagation)
+int set_propagation(struct context *ctx, int fd, uint64_t propagation)
 {
 	struct mount_attr attr = { .propagation = propagation & ~(uint64_t)MS_REC };
 
@@ -47,51 +47,6 @@ static int set_propagation(struct context *ctx, int fd, uint64_t propagation)
 		return 0;
 	return (int)STEP(ctx, mount_setattr, fd, "",
 			 AT_EMPTY_PATH | (propagation & MS_REC ? AT_RECURSIVE : 0U), &attr, sizeof(attr));
-}
-
-int op_propagation(struct context *ctx, const struct plan_op *op)
-{
-	struct statx st;
-	struct statx below = { 0 };
-	int r, up, fd = (int)STEP(ctx, openat, AT_FDCWD, plan_string(ctx, op->string[1]),
-				  O_PATH | O_CLOEXEC, 0);
-
-	if (fd < 0)
-		return fd;
-	while (!(r = file_mode(ctx, fd, &st)) && !(st.stx_attributes & STAT_MOUNT_ROOT)) {
-		if (st.stx_ino == below.stx_ino && st.stx_dev_major == below.stx_dev_major &&
-		    st.stx_dev_minor == below.stx_dev_minor) { /* / is no mount, as in a chroot */
-			r = -EINVAL;
-			break;
-		}
-		below = st;
-		up = (int)STEP(ctx, openat, fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
-		close_fd(&fd);
-		fd = up;
-		if (fd < 0)
-			return fd;
-	}
-	if (!r)
-		r = set_propagation(ctx, fd, op->number[0]);
-	close_fd(&fd);
-	return r;
-}
-
-/* Bound on itself: a mount that pivot_root takes, and whose attributes are the container's alone. */
-int op_rootfs(struct context *ctx, const struct plan_op *op)
-{
-	const char *path = plan_string(ctx, op->string[1]);
-	int r, target, tree;
-
-	target = (int)STEP(ctx, openat, AT_FDCWD, path, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
-	if (target < 0)
-		return target;
-	tree = op->fd >= 0 ? plan_fd(ctx, op) :
-			     clone_tree(ctx, target, "", AT_EMPTY_PATH | AT_RECURSIVE);
-	r = tree < 0 ? tree : attach_tree(ctx, tree, target);
-	close_fd(&target);
-	ctx->root = tree;
-	return r;
 }
 
 /* The kernel's own words on a refused option: "e tmpfs: Bad value for 'size'". */
@@ -110,7 +65,7 @@ static void say_log(struct context *ctx, int fs)
 
 static int configure(struct context *ctx, int fs, const char *option)
 {
-	char key[64];
+	char key[CONFIG_KEY_MAX + 1];
 	size_t n;
 
 	for (n = 0; option[n] && option[n] != '='; n++)
@@ -123,6 +78,18 @@ static int configure(struct context *ctx, int fs, const char *option)
 	return (int)STEP(ctx, fsconfig, fs, FSCONFIG_SET_STRING, key, option + n + 1, 0);
 }
 
+static int configure_all(struct context *ctx, int fs, char **options)
+{
+	int r = 0;
+
+	for (; !r && *options; options++) {
+		r = configure(ctx, fs, *options);
+		if (r < 0)
+			say(ctx, *options);
+	}
+	return r;
+}
+
 static int new_filesystem(struct context *ctx, const struct plan_op *op, char **options)
 {
 	const char *source = plan_string(ctx, op->string[3]);
@@ -131,60 +98,112 @@ static int new_filesystem(struct context *ctx, const struct plan_op *op, char **
 	if (fs < 0)
 		return fs;
 	r = *source ? (int)STEP(ctx, fsconfig, fs, FSCONFIG_SET_STRING, "source", source, 0) : 0;
-	for (; !r && *options; options++) {
-		r = configure(ctx, fs, *options);
-		if (r < 0)
-			say(ctx, *options);
-	}
+	if (!r)
+		r = configure_all(ctx, fs, options);
 	if (!r)
 		r = (int)STEP(ctx, fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0);
-	if (!r) {
-		r = (int)STEP(ctx, fsmount, fs, FSMOUNT_CLOEXEC,
-			      op->number[0] & ~(uint64_t)(op->flags & FLAG_COPY_UP ? MOUNT_ATTR_RDONLY : 0));
-		if (r >= 0) {
-			close_fd(&fs);
-			return r;
-		}
+	if (!r)
+		r = (int)STEP(ctx, fsmount, fs, FSMOUNT_CLOEXEC, op->number[0]);
+	if (r >= 0) {
+		close_fd(&fs);
+		return r;
 	}
 	say_log(ctx, fs);
 	close_fd(&fs);
 	return r;
 }
 
-static int too_long(char **options)
+/* What the new calls can't say: values of more than 255 bytes, and SB_I_VERSION. */
+static int needs_old_call(const struct plan_op *op, char **options)
 {
-	for (; *options; options++)
-		if (strlen(*options) > CONFIG_VALUE_MAX)
+	size_t n;
+
+	if (op->number[3] & MS_I_VERSION)
+		return 1;
+	for (; *options; options++) {
+		for (n = 0; (*options)[n] && (*options)[n] != '='; n++)
+			;
+		if (n > CONFIG_KEY_MAX || strlen(*options + n) > CONFIG_VALUE_MAX + 1)
+			return 1;
+	}
+	return 0;
+}
+
+/* Flags of mount(2), and in number[3]: a file system's own parser may not know them. */
+static int is_flag(const char *option)
+{
+	static const char names[][12] = { "ro", "rw", "sync", "async", "dirsync", "lazytime",
+					  "nolazytime", "mand", "nomand" };
+	size_t i;
+
+	for (i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (strlen(option) == strlen(names[i]) && !memcmp(option, names[i], strlen(option)))
 			return 1;
 	return 0;
 }
 
-/*
- * fsconfig(2) takes 255 bytes a value, an overlay's lowerdir may need a page:
- * mount(2) then, on the target by descriptor (/proc here is the host's).
- */
-static int mount_at(struct context *ctx, const struct plan_op *op, char **options, int target)
+/* A label has commas in it (s0:c1,c2): SELinux takes it in quotes here, and only here. */
+static size_t join_option(char *data, const char *option, size_t length)
 {
-	char data[4096], path[] = "/proc/self/fd/..........";
+	static const char context[] = "context=";
+	const size_t key = sizeof(context) - 1;
+
+	if (length <= key || memcmp(option, context, key)) {
+		memcpy(data, option, length);
+		return length;
+	}
+	memcpy(data, context, key);
+	data[key] = '"';
+	memcpy(data + key + 1, option + key, length - key);
+	data[length + 1] = '"';
+	return length + 2;
+}
+
+static int join(struct context *ctx, char **options, char data[4096])
+{
 	size_t used = 0, length;
-	char *digit = path + sizeof(path) - 1;
-	int n = target, r;
 
 	for (; *options; options++) {
+		if (is_flag(*options))
+			continue;
 		length = strlen(*options);
-		if (used + length + 2 > sizeof(data))
+		if (used + length + 4 > 4096) {
+			say(ctx, "the options are longer than a page");
 			return -E2BIG;
-		memcpy(data + used, *options, length);
-		used += length;
+		}
+		used += join_option(data + used, *options, length);
 		data[used++] = ',';
 	}
 	data[used ? used - 1 : 0] = 0;
+	return 0;
+}
+
+/* mount(2) on a target by descriptor: /proc is still the host's here. Returns the new mount. */
+static int mount_at(struct context *ctx, const struct plan_op *op, char **options, int target)
+{
+	char data[4096], path[] = "/proc/self/fd/..........";
+	char *digit = path + sizeof(path) - 1;
+	struct statx st;
+	int fd, n = target, r = join(ctx, options, data);
+
+	if (r < 0)
+		return r;
 	for (*digit = 0; n; n /= 10)
 		*--digit = (char)('0' + n % 10);
 	memcpy(path + 14, digit, strlen(digit) + 1);
 	r = (int)STEP(ctx, mount, plan_string(ctx, op->string[3]), path, plan_string(ctx, op->string[2]),
 		      op->number[3], data);
-	return r < 0 ? r : path_open(ctx, plan_string(ctx, op->string[1]), O_PATH, 0);
+	if (r < 0)
+		return r;
+	fd = path_open(ctx, plan_string(ctx, op->string[1]), O_PATH, 0);
+	r = fd < 0 ? fd : file_mode(ctx, fd, &st);
+	if (!r && !(st.stx_attributes & STAT_MOUNT_ROOT)) { /* another container moved it away meanwhile */
+		say(ctx, "the mount point was replaced");
+		r = -ENOTDIR;
+	}
+	if (r < 0)
+		close_fd(&fd);
+	return r < 0 ? r : fd;
 }
 
 static int attach_filesystem(struct context *ctx, const struct plan_op *op, char **options, int target)
@@ -194,8 +213,6 @@ static int attach_filesystem(struct context *ctx, const struct plan_op *op, char
 	if (tree < 0)
 		return tree;
 	r = op->flags & FLAG_COPY_UP ? copy_up(ctx, target, tree) : 0;
-	if (!r && (op->flags & FLAG_COPY_UP))
-		r = set_attributes(ctx, tree, 0, (const uint64_t[4]){ op->number[0] & MOUNT_ATTR_RDONLY });
 	if (!r)
 		r = attach_tree(ctx, tree, target);
 	if (r < 0)
@@ -203,27 +220,88 @@ static int attach_filesystem(struct context *ctx, const struct plan_op *op, char
 	return r < 0 ? r : tree;
 }
 
+/* A mount on the root itself is what later paths begin at. */
+static int follow_root(struct context *ctx, int target, int tree)
+{
+	struct statx root, st;
+	int r = file_mode(ctx, ctx->root, &root);
+
+	if (!r)
+		r = file_mode(ctx, target, &st);
+	if (r < 0 || root.stx_mnt_id != st.stx_mnt_id || root.stx_ino != st.stx_ino)
+		return r;
+	r = (int)STEP(ctx, fcntl, tree, F_DUPFD_CLOEXEC, 0);
+	if (r < 0)
+		return r;
+	close_fd(&ctx->root);
+	ctx->root = r;
+	return 0;
+}
+
+static uint64_t target_lookup(const struct plan_op *op)
+{
+	if (op->flags & FLAG_ORDINARY)
+		return RESOLVE_NO_SYMLINKS;
+	return op->flags & FLAG_TARGET_NOFOLLOW ? PATH_NOFOLLOW : 0;
+}
+
+/* "mode=0755": the option `name` with the permissions of a directory. */
+static int mode_option(struct context *ctx, const char *name, int fd, char option[16])
+{
+	size_t length = strlen(name), digit;
+	struct statx st;
+	int r = length > 8 ? -EPROTO : file_mode(ctx, fd, &st);
+
+	if (r < 0)
+		return r;
+	memcpy(option, name, length);
+	option[length] = '=';
+	for (digit = 0; digit < 4; digit++)
+		option[length + 1 + digit] = (char)('0' + (st.stx_mode >> (9 - 3 * digit) & 7));
+	option[length + 5] = 0;
+	return 0;
+}
+
+/* The directory to mount on; one that was there may have an option to give. */
+static int mount_target(struct context *ctx, const struct plan_op *op, char option[16])
+{
+	const char *path = plan_string(ctx, op->string[1]), *name = plan_string(ctx, op->string[5]);
+	int r, target = path_open(ctx, path, O_PATH, target_lookup(op));
+
+	if (target == -ENOENT)
+		return path_make(ctx, path, S_IFDIR, 0755, target_lookup(op));
+	if (target == -ELOOP && (op->flags & FLAG_ORDINARY))
+		say(ctx, "must be mounted on an ordinary directory");
+	r = target < 0 || !*name ? 0 : mode_option(ctx, name, target, option);
+	if (r < 0)
+		close_fd(&target);
+	return r < 0 ? r : target;
+}
+
 int op_mount(struct context *ctx, const struct plan_op *op)
 {
 	char **options = plan_list(ctx, op->string[4], op->number[2]);
-	uint64_t resolve = op->flags & FLAG_ORDINARY ? RESOLVE_NO_SYMLINKS : 0;
-	int tree, target;
+	char mode[16] = "";
+	int r, tree, target;
 
 	if (!options)
 		return -ENOMEM;
 	close_fd(&ctx->mount);
-	target = path_make(ctx, plan_string(ctx, op->string[1]), S_IFDIR, 0755, resolve);
-	if (target == -ELOOP && resolve)
-		say(ctx, "must be mounted on an ordinary directory");
+	target = mount_target(ctx, op, mode);
 	if (target < 0)
 		return target;
-	tree = too_long(options) ? mount_at(ctx, op, options, target) :
-				   attach_filesystem(ctx, op, options, target);
+	if (*mode) {
+		options[op->number[2]] = mode;
+		options[op->number[2] + 1] = NULL;
+	}
+	tree = needs_old_call(op, options) ? mount_at(ctx, op, options, target) :
+					     attach_filesystem(ctx, op, options, target);
+	r = tree < 0 ? tree : follow_root(ctx, target, tree);
 	close_fd(&target);
 	if (tree < 0)
 		return tree;
 	ctx->mount = tree;
-	return set_propagation(ctx, tree, op->number[1]);
+	return r < 0 ? r : set_propagation(ctx, tree, op->number[1]);
 }
 
 static int source_tree(struct context *ctx, const struct plan_op *op)
@@ -252,10 +330,53 @@ static int same_kind(struct context *ctx, int tree, int target)
 	return -ENOTDIR;
 }
 
+/* copy-symlink (crun(1)): what is there already must be the same link. */
+static int copy_link(struct context *ctx, const struct plan_op *op, int source)
+{
+	char name[NAME_MAX + 1], target[PATH_MAX], found[PATH_MAX];
+	long n = STEP(ctx, readlinkat, source, "", target, sizeof(target) - 1), length;
+	int dir, r;
+
+	if (n < 0)
+		return (int)n;
+	target[n] = 0;
+	dir = path_parent(ctx, plan_string(ctx, op->string[1]), name, 0);
+	if (dir < 0)
+		return dir;
+	r = (int)STEP(ctx, symlinkat, target, dir, name);
+	if (r == -EEXIST) {
+		length = SYS(readlinkat, dir, name, found, sizeof(found));
+		if (length == n && !memcmp(found, target, (size_t)n))
+			r = 0;
+		else
+			say(ctx, "another file is in its place");
+	}
+	close_fd(&dir);
+	return r;
+}
+
+static int bind_tree(struct context *ctx, const struct plan_op *op, int tree, uint32_t type)
+{
+	int r, target = path_make(ctx, plan_string(ctx, op->string[1]), type == S_IFDIR ? S_IFDIR : S_IFREG,
+				  type == S_IFDIR ? 0755 : 0644, target_lookup(op));
+
+	if (target < 0)
+		return target;
+	r = same_kind(ctx, tree, target);
+	if (!r)
+		r = set_attributes(ctx, tree, 0, op->number);
+	if (!r)
+		r = attach_tree(ctx, tree, target);
+	if (!r)
+		r = follow_root(ctx, target, tree);
+	close_fd(&target);
+	return r < 0 ? r : set_propagation(ctx, tree, op->number[3]);
+}
+
 int op_bind(struct context *ctx, const struct plan_op *op)
 {
 	struct statx st;
-	int r, target, tree;
+	int r, tree;
 
 	close_fd(&ctx->mount);
 	tree = source_tree(ctx, op);
@@ -265,19 +386,9 @@ int op_bind(struct context *ctx, const struct plan_op *op)
 	r = file_mode(ctx, tree, &st);
 	if (r < 0)
 		return r;
-	target = path_make(ctx, plan_string(ctx, op->string[1]),
-			   (st.stx_mode & S_IFMT) == S_IFDIR ? S_IFDIR : S_IFREG,
-			   (st.stx_mode & S_IFMT) == S_IFDIR ? 0755 : 0644,
-			   op->flags & FLAG_TARGET_NOFOLLOW ? RESOLVE_NO_SYMLINKS : 0);
-	if (target < 0)
-		return target;
-	r = same_kind(ctx, tree, target);
-	if (!r)
-		r = set_attributes(ctx, tree, 0, op->number);
-	if (!r)
-		r = attach_tree(ctx, tree, target);
-	close_fd(&target);
-	return r < 0 ? r : set_propagation(ctx, tree, op->number[3]);
+	if (op->code == OP_BIND_LINK && (st.stx_mode & S_IFMT) == S_IFLNK)
+		return copy_link(ctx, op, tree);
+	return bind_tree(ctx, op, tree, st.stx_mode & S_IFMT);
 }
 
 int op_attr(struct context *ctx, const struct plan_op *op)
@@ -296,137 +407,41 @@ int op_attr(struct context *ctx, const struct plan_op *op)
 	return r;
 }
 
-/* A file is masked by the host's /dev/null, and nothing that only has its name (CVE-2025-31133). */
-static int null_tree(struct context *ctx)
+static int reconfigure(struct context *ctx, int target, char **options)
 {
-	struct statx st;
-	int r;
+	int r, fs = (int)STEP(ctx, fspick, target, "", FSPICK_CLOEXEC | FSPICK_EMPTY_PATH);
 
-	if (ctx->null < 0) {
-		ctx->null = (int)STEP(ctx, openat, AT_FDCWD, "/dev/null", O_PATH | O_CLOEXEC, 0);
-		if (ctx->null < 0)
-			return ctx->null;
-	}
-	r = file_mode(ctx, ctx->null, &st);
-	if (r < 0)
-		return r;
-	if ((st.stx_mode & S_IFMT) != S_IFCHR || st.stx_rdev_major != 1 || st.stx_rdev_minor != 3) {
-		say(ctx, "/dev/null is not the null device");
-		return -ENODEV;
-	}
-	return clone_tree(ctx, ctx->null, "", AT_EMPTY_PATH);
-}
-
-/* One read-only tmpfs serves all masked directories: pid 1 of the host sees one mount come and go, not a dozen. */
-static int empty_tree(struct context *ctx)
-{
-	int r, tree, fs;
-
-	if (ctx->empty >= 0)
-		return clone_tree(ctx, ctx->empty, "", AT_EMPTY_PATH);
-	fs = (int)STEP(ctx, fsopen, "tmpfs", FSOPEN_CLOEXEC);
 	if (fs < 0)
 		return fs;
-	r = (int)STEP(ctx, fsconfig, fs, FSCONFIG_SET_FLAG, "ro", NULL, 0);
+	r = configure_all(ctx, fs, options);
 	if (!r)
-		r = (int)STEP(ctx, fsconfig, fs, FSCONFIG_SET_STRING, "mode", "755", 0);
-	if (!r)
-		r = (int)STEP(ctx, fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0);
-	tree = r < 0 ? r : (int)STEP(ctx, fsmount, fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_RDONLY |
-				     MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
-	close_fd(&fs);
-	return tree;
-}
-
-static int present(struct context *ctx, const struct plan_op *op)
-{
-	int fd = path_open(ctx, plan_string(ctx, op->string[1]), O_PATH, 0);
-
-	return fd == -ENOTDIR ? -ENOENT : fd;
-}
-
-int op_mask(struct context *ctx, const struct plan_op *op)
-{
-	struct statx st;
-	int r, tree, target = present(ctx, op);
-
-	if (target == -ENOENT)
-		return 0; /* nothing there to be seen */
-	if (target < 0)
-		return target;
-	r = file_mode(ctx, target, &st);
+		r = (int)STEP(ctx, fsconfig, fs, FSCONFIG_CMD_RECONFIGURE, NULL, NULL, 0);
 	if (r < 0)
-		return r;
-	tree = (st.stx_mode & S_IFMT) == S_IFDIR ? empty_tree(ctx) : null_tree(ctx);
-	r = tree < 0 ? tree : attach_tree(ctx, tree, target);
-	close_fd(&target);
-	if (ctx->empty < 0 && (st.stx_mode & S_IFMT) == S_IFDIR)
-		ctx->empty = tree; /* attached now, and may be cloned */
-	else
-		close_fd(&tree);
+		say_log(ctx, fs);
+	close_fd(&fs);
 	return r;
 }
 
-int op_readonly(struct context *ctx, const struct plan_op *op)
+/* MS_REMOUNT of mount(2), with MS_BIND where there are no options: the mount's attributes alone. */
+int op_remount(struct context *ctx, const struct plan_op *op)
 {
-	const uint64_t number[4] = { MOUNT_ATTR_RDONLY };
-	int r, tree, target = present(ctx, op);
-
-	if (target == -ENOENT)
-		return 0;
-	if (target < 0)
-		return target;
-	tree = clone_tree(ctx, target, "", AT_EMPTY_PATH | AT_RECURSIVE);
-	r = tree < 0 ? tree : set_attributes(ctx, tree, 1, number);
-	if (!r)
-		r = attach_tree(ctx, tree, target);
-	close_fd(&target);
-	close_fd(&tree);
-	return r;
-}
-
-/*
- * pivot_root(".", "."): the old root ends on top of the new one and is
- * unmounted from there, with no directory in the image for it (pivot_root(2)).
- */
-static int change_root(struct context *ctx)
-{
-	int r, old = (int)STEP(ctx, openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
-
-	if (old < 0)
-		return old;
-	r = (int)STEP(ctx, fchdir, ctx->root);
-	if (!r)
-		r = (int)STEP(ctx, pivot_root, ".", ".");
-	if (!r)
-		r = (int)STEP(ctx, fchdir, old);
-	if (!r) /* the host's mounts must not see the unmount */
-		r = (int)STEP(ctx, mount, NULL, ".", NULL, MS_SLAVE | MS_REC, NULL);
-	if (!r)
-		r = (int)STEP(ctx, umount2, ".", MNT_DETACH_FLAG);
-	close_fd(&old);
-	return r < 0 ? r : (int)STEP(ctx, chdir, "/");
-}
-
-int op_pivot(struct context *ctx, const struct plan_op *op)
-{
-	const uint64_t number[4] = { op->number[1] };
+	char **options = plan_list(ctx, op->string[4], op->number[3]);
+	struct statx st;
 	int r;
 
-	if (op->flags & FLAG_CHROOT) {
-		r = (int)STEP(ctx, openat, AT_FDCWD, plan_string(ctx, op->string[1]),
-			      O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
-		if (r < 0)
-			return r;
-		close_fd(&ctx->root);
-		ctx->root = r;
-		r = (int)STEP(ctx, fchdir, ctx->root);
-		if (!r)
-			r = (int)STEP(ctx, chroot, ".");
-		return r < 0 ? r : (int)STEP(ctx, chdir, "/");
+	if (!options)
+		return -ENOMEM;
+	close_fd(&ctx->mount);
+	r = path_open(ctx, plan_string(ctx, op->string[1]), O_PATH, target_lookup(op));
+	if (r < 0)
+		return r;
+	ctx->mount = r;
+	r = file_mode(ctx, ctx->mount, &st);
+	if (!r && !(st.stx_attributes & STAT_MOUNT_ROOT)) {
+		say(ctx, "nothing is mounted there");
+		r = -EINVAL;
 	}
-	r = change_root(ctx);
-	if (!r)
-		r = set_propagation(ctx, ctx->root, op->number[0]);
-	return r < 0 ? r : set_attributes(ctx, ctx->root, 0, number);
+	if (!r && *options)
+		r = reconfigure(ctx, ctx->mount, options);
+	return r < 0 ? r : set_attributes(ctx, ctx->mount, 0, op->number);
 }

@@ -15,8 +15,10 @@ enum { RACES = 128, LINKS = 16 }; /* retries of EAGAIN (openat2(2)); dangling li
 
 int path_open(struct context *ctx, const char *path, int flags, uint64_t resolve)
 {
-	struct open_how how = { .flags = (uint64_t)(flags | O_CLOEXEC),
-				.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | resolve };
+	int nofollow = resolve & PATH_NOFOLLOW ? O_NOFOLLOW : 0;
+	struct open_how how = { .flags = (uint64_t)(flags | O_CLOEXEC | nofollow),
+				.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS |
+					   (resolve & ~PATH_NOFOLLOW) };
 	int tries = RACES;
 	long r;
 
@@ -82,6 +84,7 @@ static int make_from(struct context *ctx, const char *path, uint32_t type, uint3
 {
 	char done[PATH_MAX], name[NAME_MAX + 1];
 	size_t used = 0, start, length;
+	uint64_t lookup;
 	int dir, fd, r;
 
 	dir = path_open(ctx, "/", O_PATH | O_DIRECTORY, 0);
@@ -105,16 +108,17 @@ static int make_from(struct context *ctx, const char *path, uint32_t type, uint3
 		path += length;
 		while (*path == '/')
 			path++;
-		fd = path_open(ctx, done, O_PATH | (*path ? O_DIRECTORY : 0), resolve);
+		lookup = *path ? resolve & ~PATH_NOFOLLOW : resolve;
+		fd = path_open(ctx, done, O_PATH | (*path ? O_DIRECTORY : 0), lookup);
 		if (fd == -ENOENT) {
 			r = make_entry(ctx, dir, name, *path ? S_IFDIR : type, *path ? 0755 : mode);
-			fd = r < 0 ? r : path_open(ctx, done, O_PATH | (*path ? O_DIRECTORY : 0), resolve);
+			fd = r < 0 ? r : path_open(ctx, done, O_PATH | (*path ? O_DIRECTORY : 0), lookup);
 			if (fd == -ENOENT && links > 0 && !link_target(ctx, dir, name, done, start)) {
 				char target[PATH_MAX];
 
 				copy_string(target, sizeof(target), done);
 				fd = make_from(ctx, target, *path ? S_IFDIR : type, *path ? 0755 : mode,
-					       resolve, links - 1);
+					       lookup, links - 1);
 				used = strlen(done);
 			}
 		}
@@ -140,7 +144,22 @@ int path_make(struct context *ctx, const char *path, uint32_t type, uint32_t mod
 
 int file_mode(struct context *ctx, int fd, struct statx *st)
 {
-	return (int)STEP(ctx, statx, fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, st);
+	return (int)STEP(ctx, statx, fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_MNT_ID, st);
+}
+
+/* For calls that take a path only. */
+const char *fd_path(char text[FD_PATH], int fd)
+{
+	static const char directory[] = "/proc/self/fd/";
+	char *p = text + FD_PATH - 1;
+
+	*p = 0;
+	do
+		*--p = (char)('0' + fd % 10);
+	while (fd /= 10);
+	p -= sizeof(directory) - 1;
+	memcpy(p, directory, sizeof(directory) - 1);
+	return p;
 }
 
 /* 1 if `fd` is on a file system with this magic number (statfs(2)), 0 if not, -errno. */

@@ -90,11 +90,12 @@ int op_capabilities(struct context *ctx, const struct plan_op *op)
 	return r;
 }
 
+/* FLAG_NOTIFY: the rest of the plan, up to what is left for execve, is the deputy's (deputy.c). */
 int op_seccomp(struct context *ctx, const struct plan_op *op)
 {
 	uint64_t count = op->number[0];
 	struct sock_fprog program = { .len = (unsigned short)count };
-	int r, notify;
+	int r;
 
 	if (!count || count > BPF_MAXINSNS)
 		return -EINVAL;
@@ -102,11 +103,15 @@ int op_seccomp(struct context *ctx, const struct plan_op *op)
 								     count * sizeof(struct sock_filter));
 	if (!program.filter)
 		return -EINVAL;
+	if (op->flags & FLAG_NOTIFY) {
+		r = start_deputy(ctx);
+		if (r < 0)
+			return r;
+	}
 	r = (int)STEP(ctx, seccomp, SECCOMP_SET_MODE_FILTER, op->number[1], &program);
 	if (r < 0 || !(op->flags & FLAG_NOTIFY))
 		return r;
-	notify = r; /* handed on at once: an agent must answer before anything that the filter holds up */
-	r = sync_parent(ctx, (uint32_t)(op - ctx->ops), SYNC_NOTIFY, notify);
-	close_fd(&notify);
-	return r;
+	ctx->notify = r;
+	wait_for_deputy(ctx);
+	return 0;
 }

@@ -49,13 +49,56 @@ int op_setsid(struct context *ctx, const struct plan_op *op)
 	return r < 0 ? (int)r : 0;
 }
 
+/* The fourth field of "type;uid;gid;permissions;description" (keyctl_describe(3)). */
+static int permissions_of(const char *description, uint32_t *permissions)
+{
+	int field = 0;
+	char c;
+
+	*permissions = 0;
+	for (; *description; description++) {
+		c = *description;
+		if (c == ';')
+			field++;
+		else if (field == 3 && c >= '0' && c <= '9')
+			*permissions = *permissions << 4 | (uint32_t)(c - '0');
+		else if (field == 3 && c >= 'a' && c <= 'f')
+			*permissions = *permissions << 4 | (uint32_t)(c - 'a' + 10);
+	}
+	return field < 4 ? -EPROTO : 0;
+}
+
+/* Found by its name again: exec joins it, and must have the permission to search it. */
+static int add_permissions(struct context *ctx, long key, uint64_t more)
+{
+	static char description[1024];
+	uint32_t permissions;
+	long n = STEP(ctx, keyctl, KEYCTL_DESCRIBE, key, description, sizeof(description) - 1, 0);
+	int r;
+
+	if (n < 0)
+		return (int)n;
+	r = permissions_of(description, &permissions);
+	return r < 0 ? r : (int)STEP(ctx, keyctl, KEYCTL_SETPERM, key, permissions | more, 0, 0);
+}
+
 int op_keyring(struct context *ctx, const struct plan_op *op)
 {
 	long key = STEP(ctx, keyctl, KEYCTL_JOIN_SESSION_KEYRING, plan_string(ctx, op->string[1]), 0, 0, 0);
 
 	if (key == -ENOSYS) /* a kernel without keyrings, or a filter that hides them: nothing to separate */
 		return 0;
-	return key < 0 ? (int)key : 0;
+	if (key < 0)
+		return (int)key;
+	return op->number[0] ? add_permissions(ctx, key, op->number[0]) : 0;
+}
+
+/* Its result is what it was before. */
+int op_personality(struct context *ctx, const struct plan_op *op)
+{
+	long r = STEP(ctx, personality, op->number[0]);
+
+	return r < 0 ? (int)r : 0;
 }
 
 int op_rlimit(struct context *ctx, const struct plan_op *op)

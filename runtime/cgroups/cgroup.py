@@ -74,7 +74,8 @@ class Cgroup(ABC):
         """Raise OrlopError if the cgroup has processes or is frozen: then it is another's.
 
         To be called before the record is written: from then on `delete --force` kills what is in
-        the cgroup.
+        the cgroup. Also counts the missing cgroups above this one, which `create` will make: so
+        the record has them, should the caller be killed while it does that.
         """
 
     @abstractmethod
@@ -83,7 +84,7 @@ class Cgroup(ABC):
 
         An existing cgroup is taken over if it is unused, as some engines make it beforehand;
         after a failure it is left there, and this object has mode "none", so that cleaning up
-        with it does no harm. `devices` is applied here only.
+        with it does no harm.
 
         Raises OrlopError with the pointer of the property, the file and the reason.
         """
@@ -92,8 +93,9 @@ class Cgroup(ABC):
     def apply(self, resources: LinuxResources, *, pointer: str = RESOURCES) -> None:
         """Change the limits to what `resources` has (`update`).
 
-        What it lacks, and `devices`, stays as it is. When a value fails, those before it are in
-        force. Raises OrlopError.
+        What it lacks stays as it is; so does `devices` on v1, which can't replace the list at
+        once (runc updates it nowhere). When a value fails, those before it are in force. Raises
+        OrlopError.
         """
 
     @abstractmethod

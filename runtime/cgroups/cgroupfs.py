@@ -85,6 +85,8 @@ class Cgroupfs(Cgroup):
         self._verify_unused(existing)
         if existing:
             self._refuse_frozen()
+        for directory in self.directories:
+            directory.parents = tree.missing_parents(directory.path)
 
     def _verify_unused(self, existing: list[Directory]) -> None:
         for directory in existing:
@@ -133,6 +135,7 @@ class Cgroupfs(Cgroup):
                 if tree.make(directory.path, directory.mountpoint, made):
                     directory.parents = len(made) - before - 1
                 else:
+                    directory.parents = 0
                     existing.append(directory)
                 kept.append(directory)
             except OSError as error:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from runtime.cgroups.setting import Setting
     from spec.types import LinuxResources
 
+_NOT_PERMITTED = "this needs CAP_SYS_ADMIN, or the cgroup above doesn't allow them"
 _CPUSET = ("cpuset.cpus", "cpuset.mems")
 
 
@@ -96,9 +97,17 @@ class CgroupfsV1(Cgroupfs):
         return self.unified.path
 
     def _restrict_devices(self, access: DeviceAccess, pointer: str) -> None:
-        """Write the list of devices from scratch: "a" drops all exceptions (devices.rst)."""
+        """Write the list of devices from scratch: "a" drops all exceptions (devices.rst).
+
+        Where cgroup v1 has no such controller, cgroup v2 has programs instead.
+        """
         directory = self._on_v1("devices")
         if directory is None:
+            if self.unified is not None:
+                from runtime.cgroups import device_filter
+
+                device_filter.attach(self.unified.path, access, pointer)
+                return
             if self._rootless:
                 return
             text = f"{unified.unavailable('devices')}, and without it any device could be used"
@@ -113,7 +122,7 @@ class CgroupfsV1(Cgroupfs):
             if error.errno == errno.EPERM and (self._rootless or _in_user_namespace()):
                 return
             text = f"write the list of devices in {directory.path}: {os.strerror(error.errno or 0)}"
-            hint = "the cgroup above doesn't allow them" if error.errno == errno.EPERM else ""
+            hint = _NOT_PERMITTED if error.errno == errno.EPERM else ""
             raise OrlopError(text, pointer=pointer, hint=hint) from error
 
     @property

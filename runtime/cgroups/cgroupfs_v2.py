@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The cgroupfs driver for hosts with cgroup v2 alone.
 
-`devices` is not for files here: v2 has eBPF programs instead, which this driver doesn't load.
+`devices` is not for files here: v2 has eBPF programs instead (device_filter).
 """
 
 from __future__ import annotations
 
-from runtime.cgroups import files, resources_v2, unified
+from runtime.cgroups import device_rules, files, resources_v2, unified
 from runtime.cgroups.cgroup import RESOURCES
 from runtime.cgroups.cgroupfs import Cgroupfs
 from runtime.cgroups.setting import write_all
@@ -31,11 +31,21 @@ class CgroupfsV2(Cgroupfs):
             return None
         return files.read_if_there(f"{self.unified.path}/{file}")
 
-    def _configure(self, resources: LinuxResources, settings: list[Setting], pointer: str) -> None:  # noqa: ARG002
+    def _configure(self, resources: LinuxResources, settings: list[Setting], pointer: str) -> None:
         if self.unified is not None:
             unified.require_domain(self.unified.path)
             unified.enable(self.unified, _needed(settings), others=True)
         write_all(settings, self._locate, self._settle)
+        self._restrict_devices(resources, pointer)
+
+    def _restrict_devices(self, resources: LinuxResources, pointer: str) -> None:
+        if self.unified is None:
+            return
+        from runtime.cgroups import device_filter
+
+        at = f"{pointer}/devices"
+        access = device_rules.evaluate(resources.get("devices") or (), at)
+        device_filter.attach(self.unified.path, access, at)
 
     def apply(self, resources: LinuxResources, *, pointer: str = RESOURCES) -> None:
         """See Cgroup."""
@@ -43,6 +53,8 @@ class CgroupfsV2(Cgroupfs):
         if self.unified is not None:
             unified.enable(self.unified, _needed(settings), others=False)
         write_all(settings, self._locate, self._settle)
+        if resources.get("devices"):
+            self._restrict_devices(resources, pointer)
 
     def _locate(self, controller: str) -> str:
         if self.unified is None:

@@ -38,6 +38,7 @@ The machine's console, character device 5:1, is not on it: a container's /dev/co
 pseudo-terminal.
 """
 
+_MAX_NUMBER = (1 << 32) - 1  # what cgroup v1 and v2 compare with
 _BITS = {"r": 1, "w": 2, "m": 4}
 _ALL = 7
 
@@ -55,10 +56,15 @@ class DeviceAccess:
         self.default_allow = False
         self.exceptions: dict[tuple[str, int, int], int] = {}
 
+    @property
+    def allows_all(self) -> bool:
+        """Whether any device may be used in any way."""
+        return self.default_allow and not self.exceptions
+
     def lines(self) -> list[str]:
         """Return the exceptions as devices.allow and devices.deny of v1 take them (devices.rst)."""
         return [
-            f"{kind} {_number(major)}:{_number(minor)} {_letters(bits)}"
+            f"{kind} {_shown(major)}:{_shown(minor)} {_letters(bits)}"
             for (kind, major, minor), bits in self.exceptions.items()
         ]
 
@@ -104,11 +110,12 @@ def evaluate(rules: Sequence[LinuxDeviceCgroup], pointer: str) -> DeviceAccess:
     """
     access = DeviceAccess()
     for index, rule in enumerate(rules):
-        device = (rule.get("type", "a"), _given(rule, "major"), _given(rule, "minor"))
+        at = f"{pointer}/{index}"
+        device = (rule.get("type") or "a", _number(rule, "major", at), _number(rule, "minor", at))
         try:
             access.apply(allow=rule["allow"], device=device, access=rule.get("access") or "rwm")
         except ValueError as error:
-            raise OrlopError(str(error), pointer=f"{pointer}/{index}") from error
+            raise OrlopError(str(error), pointer=at) from error
     for kind, major, minor, letters in DEFAULT_ALLOWED:
         try:
             access.apply(allow=True, device=(kind, major, minor), access=letters)
@@ -118,9 +125,15 @@ def evaluate(rules: Sequence[LinuxDeviceCgroup], pointer: str) -> DeviceAccess:
     return access
 
 
-def _given(rule: LinuxDeviceCgroup, name: str) -> int:
+def _number(rule: LinuxDeviceCgroup, name: str, pointer: str) -> int:
     value = rule.get(name)
-    return ANY if value is None else int(value)  # type: ignore[call-overload]
+    if value is None:
+        return ANY
+    number = int(str(value))
+    if number > _MAX_NUMBER:
+        text = f"{number} is no device number: the largest is {_MAX_NUMBER}"
+        raise OrlopError(text, pointer=f"{pointer}/{name}")
+    return number
 
 
 def _overlap(one: tuple[str, int, int], other: tuple[str, int, int]) -> bool:
@@ -133,7 +146,7 @@ def _covers(wide: tuple[str, int, int], narrow: tuple[str, int, int]) -> bool:
     return all(a in (ANY, b) for a, b in zip(wide[1:], narrow[1:], strict=True))
 
 
-def _number(number: int) -> str:
+def _shown(number: int) -> str:
     return "*" if number == ANY else str(number)
 
 
@@ -142,4 +155,4 @@ def _letters(bits: int) -> str:
 
 
 def _text(key: tuple[str, int, int], bits: int) -> str:
-    return f"'{key[0]} {_number(key[1])}:{_number(key[2])} {_letters(bits)}'"
+    return f"'{key[0]} {_shown(key[1])}:{_shown(key[2])} {_letters(bits)}'"

@@ -138,7 +138,7 @@ def conventional(memberships: Sequence[Membership], system: str = SYSTEM) -> Hos
     """
     own = {membership.controllers: membership.path for membership in memberships}
     if _is_whole_v2(system):
-        unified = Hierarchy(2, (UNIFIED,), system, "/", _within(own.get((UNIFIED,), "/"), "/"))
+        unified = Hierarchy(2, (UNIFIED,), system, "/", within(own.get((UNIFIED,), "/"), "/"))
         return Host("v2", [], unified)
     hierarchies = []
     for controllers, path in own.items():
@@ -148,7 +148,7 @@ def conventional(memberships: Sequence[Membership], system: str = SYSTEM) -> Hos
         mountpoint = f"{system}/{name.removeprefix('name=')}"
         if not os.path.exists(f"{mountpoint}/release_agent"):
             return None
-        hierarchies.append(Hierarchy(1, controllers, mountpoint, "/", _within(path, "/")))
+        hierarchies.append(Hierarchy(1, controllers, mountpoint, "/", within(path, "/")))
     if not hierarchies:
         return None
     mountpoint = f"{system}/unified"
@@ -156,7 +156,7 @@ def conventional(memberships: Sequence[Membership], system: str = SYSTEM) -> Hos
         return Host("v1", hierarchies, None)
     if not _is_whole_v2(mountpoint):
         return None
-    unified = Hierarchy(2, (UNIFIED,), mountpoint, "/", _within(own[UNIFIED,], "/"))
+    unified = Hierarchy(2, (UNIFIED,), mountpoint, "/", within(own[UNIFIED,], "/"))
     return Host("hybrid", hierarchies, unified)
 
 
@@ -174,7 +174,7 @@ def from_mounts(memberships: Sequence[Membership], mounts: Sequence[CgroupMount]
         mount = _mount_of(membership, mounts)
         if mount is None:
             continue
-        own = _within(membership.path, mount.root)
+        own = within(membership.path, mount.root)
         hierarchy = Hierarchy(
             mount.version, membership.controllers, mount.mountpoint, mount.root, own
         )
@@ -206,8 +206,8 @@ def _mount_of(membership: Membership, mounts: Sequence[CgroupMount]) -> CgroupMo
     return candidates[0] if candidates else None
 
 
-def _within(path: str, root: str) -> str:
-    """The cgroup `path` below a mount of `root`; "/" when it is not below it.
+def within(path: str, root: str) -> str:
+    """Return the cgroup `path` below a mount of `root`; "/" when it is not below it.
 
     A path with `..` is outside the reader's cgroup namespace (cgroup_namespaces(7)).
     """

@@ -45,6 +45,14 @@ def make(path: str, mountpoint: str, made: list[str]) -> bool:
     raise AssertionError("unreachable")
 
 
+def missing_parents(path: str) -> int:
+    """Return how many of the directories above `path` there are yet to be made."""
+    count = 0
+    while not os.path.exists(path := os.path.dirname(path)):
+        count += 1
+    return count
+
+
 def undo(made: list[str]) -> None:
     """Remove what `make` made, as far as nobody uses it by now."""
     for path in reversed(made):

@@ -8,7 +8,6 @@ import os
 from runtime import options
 from runtime.create import CreateOptions
 from runtime.descriptors import preserved_fds
-from runtime.errors import Unsupported
 from runtime.options import Flag
 
 TYPE_CHECKING = False
@@ -32,15 +31,15 @@ FLAGS = (
 
 
 def create_options(call: Globals, given: options.Options) -> CreateOptions:
-    """The library's options for these flags. Raises Unsupported."""
-    if given.flag("no-pivot"):
-        raise Unsupported("--no-pivot is not supported yet")
+    """The library's options for these flags. Raises OrlopError."""
     result = CreateOptions()
+    result.no_pivot = given.flag("no-pivot")
     result.new_keyring = not given.flag("no-new-keyring")
     result.pid_file = given.text("pid-file")
     result.listen_fds = listen_fds()
     result.preserved = preserved_fds(given.number("preserve-fds") + listen_fds())
     result.systemd_cgroup = call.systemd_cgroup
+    result.on_warning = call.log.warning
     result.allowed_annotations = call.allowed_annotations
     if call.log.debugging:
         result.on_plan = call.log.plan

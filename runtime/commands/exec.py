@@ -7,7 +7,7 @@ run. What is not said on the command line is as in the container's configuration
 
 from __future__ import annotations
 
-from runtime import exec_process, execute, options
+from runtime import exec_cgroup, exec_process, execute, options
 from runtime.commands import creating
 from runtime.descriptors import preserved_fds
 from runtime.errors import UsageError
@@ -36,7 +36,12 @@ FLAGS = (
     Flag("console-socket", "unix socket for the terminal", options.VALUE, metavar="PATH"),
     Flag("pid-file", "write its pid to FILE", options.VALUE, metavar="FILE"),
     Flag("preserve-fds", "pass N further descriptors, from 3 on", options.COUNT),
-    Flag("cgroup", "a cgroup below the container's", options.VALUE, metavar="PATH"),
+    Flag(
+        "cgroup",
+        "a cgroup below the container's; on v1 also one for some controllers (repeatable)",
+        options.LIST,
+        metavar="[CONTROLLER,...:]PATH",
+    ),
     Flag("ignore-paused", "also into a paused container, where it waits"),
     Flag("process-label", "SELinux label", options.VALUE, metavar="LABEL"),
     Flag("apparmor", "AppArmor profile", options.VALUE, metavar="PROFILE"),
@@ -54,7 +59,7 @@ def run(call: Globals, options: Options, arguments: Sequence[str]) -> int:
     given.preserved = preserved_fds(options.number("preserve-fds") + creating.listen_fds())
     wanted = exec_process.build(call.root, container_id, options, words)
     given.ignore_paused = options.flag("ignore-paused")
-    given.sub_cgroup = options.text("cgroup")
+    given.sub_cgroup = exec_cgroup.parse(options.texts("cgroup"))
     if options.flag("detach"):
         return _detached(call, options, container_id, wanted, given)
     if options.text("console-socket"):

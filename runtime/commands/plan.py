@@ -46,7 +46,9 @@ def run(call: Globals, options: Options, arguments: Sequence[str]) -> int:
         systemd=call.systemd_cgroup,
         allowed=call.allowed_annotations,
     )
-    request = prepare.request_for(container_id, bundle.rootfs, cgroup)
+    resctrl = prepare.resolve_resctrl(bundle.spec, container_id)
+    request = prepare.request_for(container_id, bundle.rootfs, cgroup, resctrl)
+    request.bundle = bundle.path
     filter_ = prepare.seccomp_filter(bundle.spec, cached=False)
     plan = compile_container(bundle.spec, facts, request, filter_)
     sys.stdout.write(as_json(plan) if form == "json" else as_text(plan))

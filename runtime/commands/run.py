@@ -51,14 +51,18 @@ def run(call: Globals, options: Options, arguments: Sequence[str]) -> int:
             start(call.root, container_id)
             status = foreground.wait(pid)
         except BaseException:
-            delete(call.root, container_id, force=True)
+            _remove(call, container_id)
             raise
     finally:
         foreground.restore()
     if not options.flag("keep"):
-        for warning in delete(call.root, container_id, force=True):
-            call.log.warning(warning)
+        _remove(call, container_id)
     return status
+
+
+def _remove(call: Globals, container_id: str) -> None:
+    for warning in delete(call.root, container_id, force=True):
+        call.log.warning(warning)
 
 
 def _detached(
@@ -73,7 +77,7 @@ def _detached(
         try:
             start(call.root, container_id)
         except BaseException:
-            delete(call.root, container_id, force=True)
+            _remove(call, container_id)
             raise
     finally:
         if socket is not None:

@@ -187,7 +187,7 @@ def affinity_is_a_list(process: Process, at: str) -> Iterator[Violation]:
 
 
 def ids_are_mapped(spec: Spec) -> Iterator[Violation]:
-    """setresuid(2): EINVAL for an id that the user namespace doesn't map.
+    """setresuid(2), setgroups(2): EINVAL for an id that the user namespace doesn't map.
 
     A joined one's maps aren't known here.
     """
@@ -195,13 +195,17 @@ def ids_are_mapped(spec: Spec) -> Iterator[Violation]:
         return
     linux = spec.get("linux", {})
     user = spec["process"].get("user", {})
-    for name, value, mappings in (
-        ("uid", user.get("uid", 0), linux.get("uidMappings", ())),
-        ("gid", user.get("gid", 0), linux.get("gidMappings", ())),
+    gids = [("gid", user.get("gid", 0))]
+    gids += [(f"additionalGids/{n}", gid) for n, gid in enumerate(user.get("additionalGids", ()))]
+    for kind, wanted, mappings in (
+        ("uid", [("uid", user.get("uid", 0))], linux.get("uidMappings", ())),
+        ("gid", gids, linux.get("gidMappings", ())),
     ):
         ranges = [(m["containerID"], m["containerID"] + m["size"]) for m in mappings]
-        if ranges and not any(first <= value < end for first, end in ranges):
-            yield Violation(f"/process/user/{name}", str(value), f"an id that {name}Mappings maps")
+        for name, value in wanted if ranges else ():
+            if not any(first <= value < end for first, end in ranges):
+                allowed = f"an id that {kind}Mappings maps"
+                yield Violation(f"/process/user/{name}", str(value), allowed)
 
 
 def capabilities_are_known(process: Process, at: str) -> Iterator[Violation]:

@@ -43,7 +43,7 @@ def sysctls_are_namespaced(spec: Spec) -> Iterator[Violation]:
         if name == "kernel.hostname":
             yield Violation(at, "kernel.hostname", "the host name in /hostname")
             continue
-        kind = _namespace_of(name)
+        kind = namespace_of(name)
         if kind is None:
             yield Violation(
                 at, f"{shown(name)}, which is the whole host's", "one that a namespace holds"
@@ -72,7 +72,7 @@ def dotted(key: str) -> str:
     return key
 
 
-def _namespace_of(name: str) -> NamespaceType | None:
+def namespace_of(name: str) -> NamespaceType | None:
     """Return the kind of namespace that holds a sysctl, given with dots, or None for the host's."""
     if any(not part.strip("/") for part in name.split(".")):
         return (

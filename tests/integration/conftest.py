@@ -123,7 +123,8 @@ def rootless(cgroup: str, request: pytest.FixtureRequest) -> Iterator[Container]
     os.chown(directory, user, user)
     watch = leaks.Watch(directory, cgroup, parents=is_orlop())
     cli = Cli(directory, None if user == os.geteuid() else user)
-    container = Container(cli, Bundle(directory / "bundle", cgroup, user), request.node.name[:60])
+    name = re.sub(r"\W+", "-", request.node.name)[:60].strip("-")
+    container = Container(cli, Bundle(directory / "bundle", cgroup, user), name)
     try:
         yield container
     finally:

@@ -481,7 +481,7 @@ for path, resources in (("", {}), ("", {"pids": {"limit": 3}}), (sys.argv[2], {}
 
 @requires("rootless")
 def test_without_permission_there_is_no_cgroup(cgroup: str) -> None:
-    command = [sys.executable, "-IS", "-c", ROOTLESS, str(ROOT), cgroup]
+    command = [sys.executable, "-I", "-c", ROOTLESS, str(ROOT), cgroup]
     done = subprocess.run(
         command, user=NOBODY, check=True, capture_output=True, text=True, timeout=60
     )
@@ -507,7 +507,7 @@ def test_parents_are_shared_by_many_at_once(cgroup: str) -> None:
     rounds = "20" if waiting.SLOWNESS > 1 else "50"
     running = [
         subprocess.Popen(
-            [sys.executable, "-IS", "-c", CREATE_AND_REMOVE, str(ROOT), cgroup, name, rounds],
+            [sys.executable, "-I", "-c", CREATE_AND_REMOVE, str(ROOT), cgroup, name, rounds],
             stderr=subprocess.PIPE,
             text=True,
         )

@@ -7,14 +7,17 @@ import platform
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support import without
 from tests.support.cli import ENVIRONMENT
-from tests.support.container import Container
 from tests.support.features import requires
 from tests.support.waiting import limit
+
+if TYPE_CHECKING:
+    from tests.support.container import Container
 
 pytestmark = [
     pytest.mark.root,

@@ -70,6 +70,10 @@ def _systemd() -> str:
     return "" if Path("/run/systemd/system").is_dir() else "systemd is not pid 1"
 
 
+def _timens() -> str:
+    return "" if Path("/proc/self/ns/time").exists() else "the kernel has no time namespaces"
+
+
 def _vm() -> str:
     cache = Path(os.environ.get("OCI_VM_CACHE") or Path("~/.cache/oci-vm").expanduser())
     return "" if (cache / "ready").exists() else "the guest is not set up (make test-vm)"
@@ -86,14 +90,17 @@ FEATURES: dict[str, Callable[[], str]] = {
     "cgroup1": _cgroup1,
     "cgroup2": _cgroup2,
     "criu": _program("criu"),
+    "ip": _program("ip"),
     "crun": _program("crun"),
     "mypy": _program("mypy"),
+    "newuidmap": _program("newuidmap"),
     "root": _root,
     "rootless": _rootless,
     "ruff": _program("ruff"),
     "runc": _program("runc"),
     "shellcheck": _program("shellcheck"),
     "systemd": _systemd,
+    "timens": _timens,
     "userns": _userns,
     "vm": _vm,
 }

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from tests.support.cli import Cli
     from tests.support.leaks import Watch
 
+#: The id that a refused container would have.
+REFUSED = "refused"
+
 
 def files(directory: Path) -> set[tuple[str, int, int]]:
     """Every file below a directory: its path, mode and size."""
@@ -45,6 +48,8 @@ class Refusal:
         self.log.unlink(missing_ok=True)
         before = self.watch.found(), files(self.bundle.path)
         result = self.cli("--log", self.log, "--log-format", "json", *argv, check=False, **keywords)
+        if result.returncode == 0:  # what was made all the same is not to outlive the test
+            self.cli("delete", "--force", REFUSED, check=False)
         assert (result.returncode, result.stdout) == (status, ""), result
         lines = result.stderr.splitlines()
         assert len(lines) == 1, result.stderr
@@ -59,4 +64,4 @@ class Refusal:
     def create(self, *options: str | Path, **keywords: Any) -> str:  # noqa: ANN401
         """`create` the bundle as it is in `spec` now, which must fail; returns the message."""
         self.bundle.write()
-        return self("create", "--bundle", self.bundle.path, *options, "refused", **keywords)
+        return self("create", "--bundle", self.bundle.path, *options, REFUSED, **keywords)

@@ -16,6 +16,7 @@ import sys
 #: x86-64 (arch/x86/entry/syscalls/syscall_64.tbl of the kernel)
 NUMBERS = {
     "memfd_create": 319,
+    "bpf": 321,
     "execveat": 322,
     "open_tree": 428,
     "move_mount": 429,

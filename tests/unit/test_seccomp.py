@@ -104,10 +104,16 @@ def test_every_action_reaches_the_filter(name: str) -> None:
     assert verdict(profile, "getpid") == bpf.action(default, None)
 
 
-@pytest.mark.parametrize("name", sorted(set(bpf.ACTIONS) - {"SCMP_ACT_NOTIFY"}))
-def test_every_action_but_notify_can_be_the_default(name: str) -> None:
+@pytest.mark.parametrize("name", sorted(bpf.ACTIONS))
+def test_every_action_can_be_the_default(name: str) -> None:
     other = "SCMP_ACT_LOG" if name == "SCMP_ACT_ALLOW" else "SCMP_ACT_ALLOW"
-    assert verdict(one("getppid", other, name), "getpid") == bpf.action(name, None)
+    profile = {**one("getppid", other, name), "listenerPath": "/run/agent"}
+    assert verdict(profile, "getpid") == bpf.action(name, None)
+
+
+def test_a_default_that_notifies_has_a_listener() -> None:
+    found = compiled({"defaultAction": "SCMP_ACT_NOTIFY", "listenerPath": "/run/agent"})
+    assert found.notify
 
 
 @pytest.mark.parametrize("name", ["SCMP_ACT_ERRNO", "SCMP_ACT_TRACE"])
@@ -347,7 +353,7 @@ ARG = when(0, EQ, 1)
 REFUSALS: list[tuple[bpf.Profile, str]] = [
     ({}, "/defaultAction"),
     ({"defaultAction": "SCMP_ACT_MAYBE"}, "/defaultAction"),
-    ({"defaultAction": "SCMP_ACT_NOTIFY"}, "/defaultAction"),
+    ({"defaultAction": "SCMP_ACT_NOTIFY"}, "/listenerPath"),
     ({"defaultAction": "SCMP_ACT_ALLOW", "defaultErrnoRet": 1}, "/defaultErrnoRet"),
     ({"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 4095}, "/defaultErrnoRet"),
     ({"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["x86"]}, "/architectures/0"),
@@ -357,7 +363,6 @@ REFUSALS: list[tuple[bpf.Profile, str]] = [
         "/flags/0",
     ),
     (one("", "SCMP_ACT_ERRNO"), "/syscalls/0/names/0"),
-    (one("write", "SCMP_ACT_NOTIFY"), "/syscalls/0/names/0"),
     (one("read", "SCMP_ACT_NOTIFY"), "/listenerPath"),
     (one("read", "SCMP_ACT_MAYBE"), "/syscalls/0/action"),
     (one("read", "SCMP_ACT_KILL", errnoRet=1), "/syscalls/0/errnoRet"),

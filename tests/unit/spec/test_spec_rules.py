@@ -280,11 +280,7 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     ("/linux/resources/unified/..~1memory.max", resources(unified={"../memory.max": "1"})),
     ("/linux/resources/unified/memory", resources(unified={"memory": "1"})),
     # seccomp
-    ("/linux/seccomp/defaultAction", seccomp(defaultAction="SCMP_ACT_NOTIFY", listenerPath="/s")),
-    (
-        "/linux/seccomp/syscalls/0/names/1",
-        seccomp(syscall("SCMP_ACT_NOTIFY", "read", "write"), listenerPath="/s"),
-    ),
+    ("/linux/seccomp", seccomp(defaultAction="SCMP_ACT_NOTIFY")),
     ("/linux/seccomp", seccomp(syscall("SCMP_ACT_NOTIFY"))),
     ("/linux/seccomp/listenerPath", seccomp(syscall("SCMP_ACT_NOTIFY"), listenerPath="run/s")),
     ("/linux/seccomp/listenerMetadata", seccomp(listenerMetadata="x")),
@@ -413,6 +409,8 @@ GOOD: list[dict[str, Any]] = [
         listenerMetadata="x",
     ),
     seccomp(defaultAction="SCMP_ACT_ERRNO", defaultErrnoRet=38),
+    seccomp(defaultAction="SCMP_ACT_NOTIFY", listenerPath="/run/agent.sock"),
+    seccomp(syscall("SCMP_ACT_NOTIFY", "read", "write"), listenerPath="/run/agent.sock"),
 ]
 
 

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The same bundle with another runtime, and what its container sees, made comparable."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+from tests.support import probe
+from tests.support.cli import Cli
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support.bundle import Bundle
+
+#: Of a superblock, and so the host's business, or counted anew for each mount.
+_VARYING = ("size=", "nr_inodes=", "inode64", "seclabel", "uuid=")
+
+
+class Peer(Cli):
+    """Debian's runc, driven as the runtime under test is."""
+
+    def command(self, *argv: str | Path) -> list[str]:
+        """The whole command line for `argv`."""
+        program = shutil.which("runc")
+        assert program is not None
+        return [program, "--root", str(self.root), *map(str, argv)]
+
+
+def line(mount: probe.Mount) -> str:
+    """One mount without the numbers that differ from start to start."""
+    options = ",".join(sorted(mount.options))
+    shown = ",".join(word for word in mount.superoptions if not word.startswith(_VARYING))
+    kinds = sorted(field.partition(":")[0] for field in mount.propagation)
+    return " ".join([mount.target, mount.kind, mount.root, options, "+".join(kinds) or "-", shown])
+
+
+def table(mountinfo: str, below: str = "/") -> list[str]:
+    """The lines of a mountinfo at and below a path, comparable; those that cover each other too."""
+    mounts = map(probe.Mount, mountinfo.splitlines())
+    top = below.rstrip("/")
+    return sorted(line(m) for m in mounts if m.target == below or m.target.startswith(f"{top}/"))
+
+
+def see(cli: Cli, bundle: Bundle, *options: str, below: str = "/") -> list[str]:
+    """Run a container of `bundle` and return the mounts that its program sees."""
+    bundle.args("mounts").write()
+    name = f"seen-{os.getpid()}-{type(cli).__name__.lower()}"
+    result = cli("run", "--bundle", bundle.path, *options, name)
+    return table(result.stdout, below)
