@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -17,10 +20,9 @@ from runtime.host import Facts
 from spec.errors import OrlopError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from spec.types import Spec
 
+ROOT = Path(__file__).parents[2]
 V2 = Host("v2", [], Hierarchy(2, ("",), "/sys/fs/cgroup", "/", "/own"))
 HYBRID = Host(
     "hybrid",
@@ -195,3 +197,15 @@ def test_units_of_a_user_are_below_their_manager() -> None:
     (found,) = systemd._directories(inner, f"{base}/user.slice/p-n.scope")
     assert found.path == "/sys/fs/cgroup/user.slice/p-n.scope"
     assert os.path.basename(found.cgroup) == "p-n.scope"
+
+
+def test_the_driver_imports_nothing_slow() -> None:
+    """It is on the path of a start, where interpreters run with -I -S."""
+    program = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); import runtime.cgroups.systemd;"
+        " print(*sys.modules)"
+    )
+    command = [sys.executable, "-I", "-S", "-c", program]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    slow = {"asyncio", "json", "re", "socket", "enum", "collections", "subprocess", "typing"}
+    assert slow.isdisjoint(output.split())
