@@ -417,6 +417,8 @@ int op_remount(struct context *ctx, const struct plan_op *op)
 		return -ENOMEM;
 	close_fd(&ctx->mount);
 	r = path_open(ctx, plan_string(ctx, op->string[1]), O_PATH, target_lookup(op));
+	if (r == -ELOOP && (op->flags & FLAG_ORDINARY))
+		say(ctx, "no symbolic link may lead to it");
 	if (r < 0)
 		return r;
 	ctx->mount = r;

@@ -17,6 +17,7 @@ from tests.support.features import requires
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
     from tests.support.bundle import Bundle
     from tests.support.container import Container
 

@@ -69,6 +69,7 @@ CASES: dict[str, tuple[Callable[[], Config], tuple[str, ...], int]] = {
     "seccomp-with-new-privileges": (configurations.seccomp_with_new_privileges, ("v2",), 0),
     "user": (configurations.user, ("v2",), 0),
     "propagation": (configurations.propagation, ("v2",), 0),
+    "mounts": (configurations.mounts, ("hybrid",), 0),
     "everything": (configurations.everything, ("hybrid", "v2"), 0),
 }
 EACH = [(name, mode) for name, (_, modes, _) in CASES.items() for mode in modes]
