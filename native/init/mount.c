@@ -103,7 +103,8 @@ static int new_filesystem(struct context *ctx, const struct plan_op *op, char **
 	if (!r)
 		r = (int)STEP(ctx, fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0);
 	if (!r)
-		r = (int)STEP(ctx, fsmount, fs, FSMOUNT_CLOEXEC, op->number[0]);
+		r = (int)STEP(ctx, fsmount, fs, FSMOUNT_CLOEXEC,
+			      op->number[0] & ~(uint64_t)(op->flags & FLAG_COPY_UP ? MOUNT_ATTR_RDONLY : 0));
 	if (r >= 0) {
 		close_fd(&fs);
 		return r;
@@ -197,6 +198,8 @@ static int attach_filesystem(struct context *ctx, const struct plan_op *op, char
 	if (tree < 0)
 		return tree;
 	r = op->flags & FLAG_COPY_UP ? copy_up(ctx, target, tree) : 0;
+	if (!r && (op->flags & FLAG_COPY_UP))
+		r = set_attributes(ctx, tree, 0, (const uint64_t[4]){ op->number[0] & MOUNT_ATTR_RDONLY });
 	if (!r)
 		r = attach_tree(ctx, tree, target);
 	if (r < 0)
