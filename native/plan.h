@@ -125,7 +125,7 @@ enum plan_flag {
 	FLAG_TRY = 1,           /* OP_SETNS, OP_CWD: go on after a refusal, a later operation tries again */
 	FLAG_RETRY = 2,         /* OP_SETNS: only where FLAG_TRY did not succeed */
 	FLAG_RECURSIVE = 4,     /* OP_BIND, OP_ATTR, OP_ROOTFS: the whole tree */
-	FLAG_ORDINARY = 8,      /* OP_MOUNT: no symbolic link on the way (CVE-2019-19921) */
+	FLAG_ORDINARY = 8,      /* OP_MOUNT, OP_REMOUNT: no symbolic link on the way (CVE-2019-19921) */
 	FLAG_COPY_UP = 16,      /* OP_MOUNT: fill the tmpfs with what it covers */
 	FLAG_NO_SETGROUPS = 32, /* OP_BECOME_ROOT: setgroups(2) is denied in this user namespace */
 	FLAG_REPLACE = 64,      /* OP_SYMLINK: in place of what is there */

@@ -125,6 +125,8 @@ def hint(message: Message) -> str:
         return "raising a hard limit needs CAP_SYS_RESOURCE"
     if error == errno.ENODEV and code == lib.OP_MOUNT:
         return "the kernel has no such file system type"
+    if error == errno.EINVAL and message.step == "open_tree":
+        return "is the source unbindable? In a user namespace, mounts below it need `rbind`"
     if error == errno.EROFS and code in (lib.OP_MKDIR, lib.OP_MOUNT, lib.OP_BIND, lib.OP_DEVICE):
         return "the mount point is missing, and the file system is read-only"
     return ""

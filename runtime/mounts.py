@@ -201,6 +201,9 @@ def remount(context: Context, mount: Mount, options: Options, pointer: str) -> N
         mount_options.check_filesystem(options, mount.get("type", ""))
         data = [*options.data, "ro" if options.set & syscalls.MOUNT_ATTR_RDONLY else "rw"]
     flags = lib.FLAG_TARGET_NOFOLLOW if options.target_nofollow else 0
+    # The image must not choose the file system whose options change: it may be the host's as well.
+    flags |= lib.FLAG_ORDINARY if data else 0
+    context.late = [op for op in context.late if op.strings[0] != target]  # the last word counts
     numbers = [options.set, options.clear, options.unnamed, len(data)]
     words = ",".join(word for word in options.words if word not in ("bind", "remount"))
     text = f"{target} [{words}]"

@@ -103,7 +103,8 @@ static int new_filesystem(struct context *ctx, const struct plan_op *op, char **
 	if (!r)
 		r = (int)STEP(ctx, fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0);
 	if (!r)
-		r = (int)STEP(ctx, fsmount, fs, FSMOUNT_CLOEXEC, op->number[0]);
+		r = (int)STEP(ctx, fsmount, fs, FSMOUNT_CLOEXEC,
+			      op->number[0] & ~(uint64_t)(op->flags & FLAG_COPY_UP ? MOUNT_ATTR_RDONLY : 0));
 	if (r >= 0) {
 		close_fd(&fs);
 		return r;
@@ -213,6 +214,8 @@ static int attach_filesystem(struct context *ctx, const struct plan_op *op, char
 	if (tree < 0)
 		return tree;
 	r = op->flags & FLAG_COPY_UP ? copy_up(ctx, target, tree) : 0;
+	if (!r && (op->flags & FLAG_COPY_UP))
+		r = set_attributes(ctx, tree, 0, (const uint64_t[4]){ op->number[0] & MOUNT_ATTR_RDONLY });
 	if (!r)
 		r = attach_tree(ctx, tree, target);
 	if (r < 0)
@@ -433,6 +436,8 @@ int op_remount(struct context *ctx, const struct plan_op *op)
 		return -ENOMEM;
 	close_fd(&ctx->mount);
 	r = path_open(ctx, plan_string(ctx, op->string[1]), O_PATH, target_lookup(op));
+	if (r == -ELOOP && (op->flags & FLAG_ORDINARY))
+		say(ctx, "no symbolic link may lead to it");
 	if (r < 0)
 		return r;
 	ctx->mount = r;

@@ -138,7 +138,7 @@ static int same(const char *a, const char *b)
 /* The mount point of a line of mountinfo that shows a whole proc or sysfs outside the rootfs, else NULL. */
 static char *whole_kernel_mount(char *line, const char *rootfs)
 {
-	char *field[FIELDS], *kind;
+	char *field[FIELDS] = { NULL }, *kind;
 	size_t n = strlen(rootfs);
 	int i;
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.support.container import Container
     from tests.support.refusal import Refusal
 
-pytestmark = [requires("root", "userns"), pytest.mark.v2]
+pytestmark = [requires("root", "userns", "idmap"), pytest.mark.v2]
 
 
 @pytest.fixture

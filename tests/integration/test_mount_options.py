@@ -203,6 +203,28 @@ def test_a_remount_needs_a_mount(container: Container, source: Path) -> None:
     assert "nothing is mounted there" in refused(container)
 
 
+def test_a_link_leads_no_remount_to_another_file_system(container: Container) -> None:
+    """The image would choose whose options change, and cgroup v2's are the host's as well."""
+    (container.bundle.rootfs / "work" / "link").symlink_to("../sys")
+    add(container.bundle, "/work/link", "tmpfs", "tmpfs", "remount", "size=1m")
+    assert "no symbolic link may lead to it" in refused(container)
+
+
+def test_a_remount_is_the_last_word(run_probe: RunProbe, bundle: Bundle) -> None:
+    add(bundle, "/work", "tmpfs", "tmpfs", "ro")
+    add(bundle, "/work", "tmpfs", "tmpfs", "remount", "rw")
+    assert run_probe("write", "/work/new", "x", "--", "cat", "/work/new") == "x"
+
+
+@requires("rootless")
+def test_mounts_below_a_source_need_rbind_in_a_user_namespace(rootless: Container) -> None:
+    """mount_namespaces(7): what a mount covers must stay covered."""
+    add(rootless.bundle, "/work", "bind", "/dev", "bind")
+    message = refused(rootless)
+    assert "open_tree: Invalid argument" in message
+    assert "rbind" in message
+
+
 def test_a_remount_changes_propagation_and_the_tree(
     run_probe: RunProbe, bundle: Bundle, source: Path
 ) -> None:

@@ -13,6 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,6 +67,15 @@ def _cgroup2() -> str:
     return "" if hierarchies.mode() == "v2" else "the controllers are not on cgroup v2"
 
 
+def _idmap() -> str:
+    """mount_setattr(2), "ID-mapped mounts": tmpfs allows them since Linux 6.3."""
+    command = ["stat", "--file-system", "--format", "%T", tempfile.gettempdir()]
+    kind = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    release = tuple(int(part) for part in os.uname().release.split("-")[0].split(".")[:2])
+    unable = kind == "overlayfs" or (kind == "tmpfs" and release < (6, 3))
+    return f"{tempfile.gettempdir()}: {kind} can't map ids on this kernel" if unable else ""
+
+
 def _systemd() -> str:
     return "" if Path("/run/systemd/system").is_dir() else "systemd is not pid 1"
 
@@ -97,6 +107,7 @@ FEATURES: dict[str, Callable[[], str]] = {
     "ip": _program("ip"),
     "ipv6": _ipv6,
     "crun": _program("crun"),
+    "idmap": _idmap,
     "mypy": _program("mypy"),
     "newuidmap": _program("newuidmap"),
     "root": _root,

@@ -169,6 +169,24 @@ def bind(target: str, source: str, *options: str) -> Config:
     return {"destination": target, "type": "bind", "source": source, "options": list(options)}
 
 
+def mounts() -> Config:
+    """What takes more than a bind and a file system: id maps, links, remounts, a later ro."""
+    config = user_namespace()
+    one = [{"containerID": 0, "hostID": 5, "size": 1}]
+    mapped = bind("/mapped", "/srv/mapped", "rbind", "ridmap", "ro")
+    config["mounts"] += [
+        {**mapped, "uidMappings": one, "gidMappings": one},
+        bind("/shifted", "relative", "bind", "idmap", "slave", "shared"),
+        bind("/etc/link", "/srv/link", "bind", "copy-symlink"),
+        bind("/data", "none", "bind", "remount", "nosuid", "rshared"),
+        {"destination": "/run", "type": "tmpfs", "options": ["ro", "iversion", "nosymfollow"]},
+        {"destination": "/run", "type": "tmpfs", "options": ["remount", "size=1m"]},
+        bind("/inner", "/srv/bundle/rootfs/run", "bind"),
+    ]
+    config["linux"]["rootfsPropagation"] = "slave"
+    return config
+
+
 def docker() -> Config:
     """What dockerd 29 writes, as far as it decides a plan."""
     config = default()

@@ -70,6 +70,7 @@ CASES: dict[str, tuple[Callable[[], Config], tuple[str, ...], int]] = {
     "scheduled": (configurations.scheduled, ("hybrid", "v2"), 0),
     "scheduled-in-user-namespace": (configurations.scheduled_in_user_namespace, ("v2",), 0),
     "propagation": (configurations.propagation, ("v2",), 0),
+    "mounts": (configurations.mounts, ("hybrid",), 0),
     "everything": (configurations.everything, ("hybrid", "v2"), 0),
 }
 EACH = [(name, mode) for name, (_, modes, _) in CASES.items() for mode in modes]
