@@ -91,7 +91,7 @@ def filesystem(context: Context, mount: Mount, options: Options, pointer: str) -
     context.add(
         Op(
             lib.OP_MOUNT,
-            f"{kind} " + describe(source, target, options),
+            text,
             target,
             kind,
             source,
