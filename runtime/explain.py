@@ -28,6 +28,9 @@ _ADMIN = "this needs CAP_SYS_ADMIN; run as root, or give the container a user na
 _NICE = "this needs CAP_SYS_NICE in the initial user namespace"
 #: (operation, errno) -> what is well known about it
 WELL_KNOWN: dict[tuple[int, int], str] = {
+    (lib.OP_EXEC, errno.ENOENT): "the file is there: its interpreter or dynamic loader is not",
+    (lib.OP_EXEC, errno.ENOEXEC): "is it for this architecture, or a script without #! line?",
+    (lib.OP_LOOKUP, errno.EACCES): "it is not executable for the container's user",
     (lib.OP_SCHEDULER, errno.EPERM): (
         f"{_NICE}; SCHED_DEADLINE, also all CPUs of the machine; on cgroup v1, real-time policies "
         "also a cpu.rt_runtime_us of the cgroup (linux.resources.cpu.realtimeRuntime)"
@@ -111,12 +114,6 @@ def hint(message: Message) -> str:
     code, error = message.code, message.error
     if (code, error) in WELL_KNOWN:
         return WELL_KNOWN[code, error]
-    if code == lib.OP_EXEC and error == errno.ENOENT:
-        return "the file is there: its interpreter or dynamic loader is not"
-    if code == lib.OP_EXEC and error == errno.ENOEXEC:
-        return "is it for this architecture, or a script without #! line?"
-    if code == lib.OP_LOOKUP and error == errno.EACCES:
-        return "it is not executable for the container's user"
     if error == errno.ENOSYS:
         return f"the kernel, or a seccomp filter around us, has no {message.step}"
     if error == errno.EPERM:
