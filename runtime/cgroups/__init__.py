@@ -23,9 +23,9 @@ directories; `cgroupfs` is what the drivers `cgroupfs_v1` (v1 and hybrid) and `c
 into `setting`s, with the arithmetic of `conversion`; `stats_v1` and `stats_v2` read usage; `tree`
 and `files` are directories, input and output.
 
-`systemd` is the driver that leaves the making to systemd: `systemd_unit` has names,
-`systemd_properties` and `systemd_annotations` what systemd is told, `systemd_manager` its methods,
-`dbus` and `dbus_wire` the protocol.
+`systemd` and `systemd_cgroup` are the driver that leaves the making to systemd: `systemd_unit` has
+names, `systemd_properties` and `systemd_annotations` what systemd is told, `systemd_manager` its
+methods, `dbus` and `dbus_wire` the protocol.
 """
 
 from __future__ import annotations
