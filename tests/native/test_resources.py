@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 import struct
 import sys
 from typing import TYPE_CHECKING
@@ -171,7 +172,8 @@ class TestKeyring:
     @pytest.mark.skipif(not os.path.exists("/proc/keys"), reason="no keyrings")
     @pytest.mark.parametrize(("more", "shown"), [(0, "3f130000"), (0x80008, "3f1b0008")])
     def test_permissions_are_added(self, init: Init, more: int, shown: str) -> None:
-        name = f"_ses.orlop-{os.getpid()}-{more}"
+        # A keyring of this name that the same test made with another init may still be listed.
+        name = f"_ses.orlop-{secrets.token_hex(8)}"
         plan = [RawOp("OP_KEYRING", name, numbers=[more]), *shell("cat /proc/keys")]
         (line,) = [x for x in init(plan, clone_flags=0).output.splitlines() if f"{name}:" in x]
         assert line.split()[4] == shown
