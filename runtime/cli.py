@@ -110,7 +110,8 @@ def main(words: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the interpreter flushes once more
         return 1
-    except (OrlopError, OSError) as error:
+    except (OrlopError, OSError, MemoryError, ImportError) as error:
+        # ImportError: a module is loaded when it is needed, and then there may be no memory for it.
         log.error(error)
         return failure
 

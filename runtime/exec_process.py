@@ -87,7 +87,9 @@ def parse_user(text: str) -> tuple[int, int | None]:
 
 
 def _number(text: str, flag: str) -> int:
-    if not (text.isascii() and text.isdecimal()) or int(text) > _ID_MAX:
+    # Python's int() refuses thousands of digits with an error of its own.
+    digits = len(text) <= len(str(_ID_MAX)) and text.isascii() and text.isdecimal()
+    if not digits or int(text) > _ID_MAX:
         raise UsageError(f"invalid id {text!r} in {flag}: a number from 0 to {_ID_MAX}")
     return int(text)
 

@@ -20,6 +20,7 @@ from runtime.exec_cgroup import Place
 from runtime.launch import Handlers, Launch
 from runtime.namespaces import FILES, FLAGS
 from runtime.prepare import check_labels, seccomp_filter, set_outside
+from spec.errors import OrlopError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -186,8 +187,18 @@ def _launch(container: Container, pidfd: int, wanted: Process, options: ExecOpti
             os.close(fd)
     os.close(launch.pidfd)
     if options.pid_file:
-        pid_file.write(options.pid_file, launch.pid)
+        _write_pid(options.pid_file, launch.pid)
     return launch.pid
+
+
+def _write_pid(path: str, pid: int) -> None:
+    """A process that nobody can learn of does not go on."""
+    try:
+        pid_file.write(path, pid)
+    except OrlopError:
+        os.kill(pid, 9)  # our child, not waited for: the pid is its own
+        os.waitpid(pid, 0)
+        raise
 
 
 def _request(container: Container, options: ExecOptions) -> Request:

@@ -28,7 +28,7 @@ def start(root: str, container_id: str) -> None:
     try:
         container.lock()
         container.require("start")
-        connection = _connect(container.directory.fd)
+        connection = _connect(container.directory.fd, container.record.owner)
         container.unlock()
         try:
             _go(connection)
@@ -39,12 +39,23 @@ def start(root: str, container_id: str) -> None:
         container.close()
 
 
-def _connect(directory: int) -> _socket.socket:
-    """Connect to the waiting init, and take its name away: it can be started once."""
+def _connect(directory: int, owner: int) -> _socket.socket:
+    """Connect to the waiting init, and take its name away: it can be started once.
+
+    owner: the uid that created the container. The init listens to nobody else, so that root, who
+    may start everyone's, connects as the owner.
+    """
     name = f"/proc/self/fd/{directory}/{state.SOCKET}"
+    user = os.geteuid()
     connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
     try:
-        connection.connect(name)
+        if user != owner:
+            os.seteuid(owner)
+        try:
+            connection.connect(name)
+        finally:
+            if user != owner:
+                os.seteuid(user)
         os.unlink(state.SOCKET, dir_fd=directory)
     except OSError as error:
         connection.close()

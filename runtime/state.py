@@ -211,12 +211,13 @@ class Directory:
         os.makedirs(root, mode=0o700, exist_ok=True)
         part = os.path.join(root, f"~{record.id}.{os.getpid()}")
         os.mkdir(part, 0o700)
-        directory = cls(root, record.id, os.open(part, os.O_RDONLY | os.O_DIRECTORY))
+        directory = cls(root, record.id, -1)
         try:
+            directory.fd = os.open(part, os.O_RDONLY | os.O_DIRECTORY)
             directory.write(record)
             os.rename(part, os.path.join(root, record.id))
         except BaseException as error:
-            directory._clear()
+            directory._unlink_record()
             os.rmdir(part)
             directory.close()
             if isinstance(error, OSError) and error.errno in (errno.ENOTEMPTY, errno.EEXIST):
@@ -262,12 +263,18 @@ class Directory:
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
         fd = os.open(part, flags, 0o600, dir_fd=self.fd)
         try:
-            data = record.save().encode("utf-8", "surrogateescape")
-            while data:
-                data = data[os.write(fd, data) :]
-        finally:
-            os.close(fd)
-        os.rename(part, _FILE, src_dir_fd=self.fd, dst_dir_fd=self.fd)
+            try:
+                data = record.save().encode("utf-8", "surrogateescape")
+                while data:
+                    data = data[os.write(fd, data) :]
+            finally:
+                os.close(fd)
+            os.rename(part, _FILE, src_dir_fd=self.fd, dst_dir_fd=self.fd)
+        except BaseException as error:
+            os.unlink(part, dir_fd=self.fd)
+            if isinstance(error, OSError):
+                error.filename = os.path.join(self.root, self.id, _FILE)  # write(2) has no name
+            raise
 
     def has_socket(self) -> bool:
         """Whether the container still waits for `start`."""
@@ -286,6 +293,14 @@ class Directory:
             return
         self._clear()
         os.rmdir(part)
+
+    def _unlink_record(self) -> None:
+        """By name: listing the directory needs one more descriptor than there may be."""
+        if self.fd >= 0:
+            try:
+                os.unlink(_FILE, dir_fd=self.fd)
+            except FileNotFoundError:
+                pass
 
     def _clear(self) -> None:
         for name in os.listdir(self.fd):
