@@ -26,6 +26,13 @@ build: .venv/.built ## the native part, the compiled schemas, the development la
 lint: .venv/.tools .venv/.built ## ruff, mypy, shellcheck and the C compiler's warnings
 	@scripts/test.sh tests/unit/test_linters.py $(ARGS)
 
+fuzz: .venv/.tools .venv/.built ## plans that a coverage-guided fuzzer makes (FUZZ_SECONDS=300)
+	@scripts/fuzz.sh
+
+analyze: .venv/.tools .venv/.built ## cppcheck, clang-tidy, gcc -fanalyzer and bandit
+	@scripts/setup.sh fuzz
+	@MUST_RUN=clang-tidy,cppcheck,bandit scripts/test.sh tests/native/test_compilers.py tests/unit/test_linters.py $(ARGS)
+
 fmt: .venv/.tools ## format the Python sources
 	@.venv/bin/ruff format -q .
 	@.venv/bin/ruff check -q --fix-only .
@@ -48,4 +55,4 @@ clean: ## remove the environment and everything built
 .venv/.built: .venv/.ready scripts/build.sh scripts/launcher.sh $(BUILD_INPUTS)
 	@scripts/build.sh
 
-.PHONY: help run test test-unit test-vm build lint fmt install uninstall clean
+.PHONY: help run test test-unit test-vm build lint fuzz analyze fmt install uninstall clean

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Makes the machine and the private environment .venv ready: `setup.sh run` for building and
-# running, `setup.sh test` for the tests' tools on top. Idempotent; the second time it is quick.
+# running, `setup.sh test` for the tests' tools on top, `setup.sh fuzz` for Debian's clang.
+# Idempotent; the second time it is quick.
 #
 # What is missing is found by probing, not by asking dpkg, so that a machine without apt is told
 # what to get. PYTHON=... chooses the interpreter (3.11 or newer).
@@ -49,8 +50,13 @@ missing() {
     else
         echo python3 python3-venv python3-dev
     fi
+    if [ "$1" = fuzz ]; then
+        command -v clang-14 >/dev/null || echo clang-14 libclang-rt-14-dev    # libFuzzer
+        command -v clang-tidy-14 >/dev/null || echo clang-tidy-14
+    fi
     if [ "$1" = test ]; then
         command -v shellcheck >/dev/null || echo shellcheck
+        command -v cppcheck >/dev/null || echo cppcheck
         command -v newuidmap >/dev/null || echo uidmap    # id maps of rootless containers
     fi
 }

@@ -24,8 +24,6 @@ FLAGS = [
 COMPLAINTS = ("Sanitizer", "runtime error:")
 
 
-#: libFuzzer, of Debian's clang; any version will do.
-CLANGS = ("clang", "clang-14", "clang-16", "clang-19")
 FUZZ_TARGET = Path(__file__).with_name("fuzz_target.c")
 
 

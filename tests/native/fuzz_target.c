@@ -127,7 +127,7 @@ static long receive(struct msghdr *header)
 	return kind == 4 ? 0 : (long)sizeof(*to);
 }
 
-static void send(const struct msghdr *header)
+static void look_at_message(const struct msghdr *header)
 {
 	look_at(header->msg_iov->iov_base, header->msg_iov->iov_len);
 	look_at(header->msg_control, header->msg_controllen);
@@ -194,13 +194,15 @@ static unsigned int texts(long number)
 /* Memory among the arguments that comes with its size. */
 static void look_at_memory(long number, const long *a)
 {
+	uint32_t size; /* of struct sched_attr, which begins with it */
+
 	switch (number) {
 	case SYS_write: look_at((void *)a[1], (size_t)a[2]); break;
-	case SYS_sendmsg: send((void *)a[1]); break;
+	case SYS_sendmsg: look_at_message((void *)a[1]); break;
 	case SYS_setgroups: look_at((void *)a[1], (size_t)a[0] * 4); break;
 	case SYS_sched_setaffinity: look_at((void *)a[2], (size_t)a[1]); break;
 	case SYS_set_mempolicy: look_at((void *)a[1], ((size_t)a[2] + 62) / 64 * 8); break;
-	case SYS_sched_setattr: look_at((void *)a[1], *(uint32_t *)a[1]); break;
+	case SYS_sched_setattr: memcpy(&size, (void *)a[1], sizeof(size)), look_at((void *)a[1], size); break;
 	case SYS_openat2: look_at((void *)a[2], (size_t)a[3]); break;
 	case SYS_clone3: look_at((void *)a[0], (size_t)a[1]); break;
 	default: break;

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 #: Features that set-up provides, or that come with being root on a machine of the README.
-HERE = frozenset({"root", "rootless", "userns", "cc", "mypy", "ruff", "shellcheck"})
+HERE = frozenset(
+    {"bandit", "cppcheck", "root", "rootless", "userns", "cc", "mypy", "ruff", "shellcheck"}
+)
 
 #: An unprivileged user that every Debian has (nobody); the tests' rootless containers are its.
 NOBODY = 65534
@@ -100,14 +102,18 @@ def _program(name: str) -> Callable[[], str]:
 
 #: name -> function that returns the reason why it is missing, "" where it is there.
 FEATURES: dict[str, Callable[[], str]] = {
+    "bandit": _program("bandit"),
     "cc": _program("gcc"),
     "cgroup1": _cgroup1,
     "cgroup2": _cgroup2,
     "criu": _program("criu"),
     "ip": _program("ip"),
     "ipv6": _ipv6,
+    "clang-tidy": _program("clang-tidy-14"),
+    "cppcheck": _program("cppcheck"),
     "crun": _program("crun"),
     "idmap": _idmap,
+    "libfuzzer": _program("clang-14"),
     "mypy": _program("mypy"),
     "newuidmap": _program("newuidmap"),
     "root": _root,

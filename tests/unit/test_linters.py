@@ -89,6 +89,13 @@ def test_shellcheck() -> None:
     check("shellcheck", *scripts)
 
 
+@requires("bandit")
+def test_bandit_finds_nothing() -> None:
+    """From medium severity on. B108: ruff's S108 is the same, and reads the reasons in place."""
+    packages = [p for p in PACKAGES if (ROOT / p).is_dir() and p != "tests"]
+    check(TOOLS / "bandit", "--quiet", "--recursive", "-ll", "--skip", "B108", *packages)
+
+
 @requires("cc")
 @pytest.mark.parametrize("source", sources(".c"), ids=lambda f: str(f.relative_to(ROOT)))
 def test_c_compiles_without_a_warning(source: Path) -> None:
