@@ -46,6 +46,8 @@ VERBS = {
     "list": "list the containers",
     "pause": "freeze a container's processes",
     "resume": "let a paused container go on",
+    "checkpoint": "write a container's processes to files",
+    "restore": "make a container from a checkpoint's files",
     "kill": "send a signal to a container's process",
     "delete": "remove a container",
     "features": "print what this host and build can do",

@@ -68,7 +68,8 @@ class Record:
     the form that runtime.cgroups.load takes, or None. new_keyring: it has a session keyring of its
     own, which an exec joins. shares_pids: it has no pid namespace of its own, so that the kernel
     does not end its processes with the init. resctrl: the form that runtime.intelrdt.Group.load
-    takes, or None.
+    takes, or None. stdio: what its standard descriptors were made from ("pipe:[INODE]"), for a
+    restore to replace.
     """
 
     __slots__ = (
@@ -86,6 +87,7 @@ class Record:
         "resctrl",
         "rootfs",
         "shares_pids",
+        "stdio",
     )
 
     def __init__(self, container_id: str, bundle: str, rootfs: str) -> None:
@@ -103,6 +105,7 @@ class Record:
         self.hooks: Hooks = {}
         self.new_keyring = True
         self.shares_pids = False
+        self.stdio: list[str] = []
 
     def save(self) -> str:
         """As text of state.json."""
@@ -123,6 +126,7 @@ class Record:
                 "hooks": self.hooks,
                 "newKeyring": self.new_keyring,
                 "sharesPids": self.shares_pids,
+                "stdio": self.stdio,
             }
         )
 
@@ -152,6 +156,7 @@ class Record:
             record.hooks = saved["hooks"]
             record.new_keyring = saved["newKeyring"]
             record.shares_pids = saved["sharesPids"]
+            record.stdio = saved["stdio"]
         except (KeyError, TypeError, ValueError) as error:
             raise OrlopError(f"state.json is damaged: {error!r}") from error
         return record
@@ -166,6 +171,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "owner": (int,),
     "newKeyring": (bool,),
     "sharesPids": (bool,),
+    "stdio": (list,),
     "annotations": (dict,),
     "hooks": (dict,),
     "cgroup": (dict, type(None)),

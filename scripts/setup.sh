@@ -51,6 +51,7 @@ missing() {
     fi
     if [ "$1" = test ]; then
         command -v shellcheck >/dev/null || echo shellcheck
+        command -v criu >/dev/null || echo criu    # checkpoint and restore
         command -v newuidmap >/dev/null || echo uidmap    # id maps of rootless containers
     fi
 }

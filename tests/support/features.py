@@ -88,6 +88,16 @@ def _timens() -> str:
     return "" if Path("/proc/self/ns/time").exists() else "the kernel has no time namespaces"
 
 
+def _criu_works() -> str:
+    """`criu check`: criu is as old as its distribution, the kernel may be newer than it knows."""
+    if not shutil.which("criu"):
+        return "criu is not installed"
+    result = subprocess.run(
+        ["criu", "check"], capture_output=True, text=True, check=False, timeout=300
+    )
+    return "" if result.returncode == 0 else f"criu check: {result.stderr.strip()[-120:]}"
+
+
 def _vm() -> str:
     cache = Path(os.environ.get("OCI_VM_CACHE") or Path("~/.cache/oci-vm").expanduser())
     return "" if (cache / "ready").exists() else "the guest is not set up (make test-vm)"
@@ -104,6 +114,7 @@ FEATURES: dict[str, Callable[[], str]] = {
     "cgroup1": _cgroup1,
     "cgroup2": _cgroup2,
     "criu": _program("criu"),
+    "criu-works": _criu_works,
     "ip": _program("ip"),
     "ipv6": _ipv6,
     "crun": _program("crun"),
