@@ -124,6 +124,18 @@ class Folders:
             os.close(self.images)
             raise
 
+    def enter(self, pid: int) -> None:
+        """Have them through the mount namespace of this process, by the same numbers.
+
+        criu mounts things in its work directory, which is refused in a namespace that isn't its.
+        """
+        for fd in (self.images, self.work):
+            if fd >= 0:
+                path = os.readlink(f"/proc/self/fd/{fd}")  # no links in it, which lead back to ours
+                there = _open(f"/proc/{pid}/root{path}", "image", make=False)
+                os.dup2(there, fd, inheritable=False)
+                os.close(there)
+
     def close(self) -> None:
         """Close them."""
         os.close(self.images)

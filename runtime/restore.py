@@ -123,6 +123,7 @@ class _Restoration:
                 enter=lambda: criu_mounts.enter(made, self.bundle.rootfs),
             ) as service:
                 _check_version(images, service.version)
+                folders.enter(service.pid)
                 self._join(service.pid)
                 values += _cgroup_roots(service.pid)
                 return service.request(criu.RESTORE, criu_options.encode(values), self._notify)
