@@ -52,6 +52,7 @@ HELP = Flag("help", "print this help", short="h")
 VERBS = {
     "spec": "write a configuration to start from",
     "plan": "print what would happen to a container, and change nothing",
+    "check": "say whether a bundle can run on this host, and what keeps it",
     "create": "make a container; its process waits for start",
     "start": "start the process of a created container",
     "run": "create and start a container, and wait for its process",

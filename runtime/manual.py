@@ -28,6 +28,7 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "check": (
         ("orlop check /srv/hello", "every property that this host can't provide, and why"),
         ("orlop check --format json /srv/hello", "the same for programs"),
+        ("orlop check --strict /srv/hello", "null and other habits of engines count as well"),
         ("orlop --systemd-cgroup check", "as it would run with the systemd driver"),
     ),
     "create": (
@@ -94,7 +95,7 @@ STATUS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "restore": (*_PROCESS, ("1", "also: it could not be restored")),
     "check": (
         ("0", "nothing was found that keeps the bundle from running here"),
-        ("1", "it can't run, or is not as the standard wants it"),
+        ("1", "it can't run; with --strict, also: it is not as the standard wants it"),
     ),
 }
 
