@@ -118,7 +118,12 @@ def main(words: Sequence[str] | None = None) -> int:
         if flags.flag("help"):
             return _help(rest[:1])
         _check_count(verb, arguments)
-        result = verb.run(call, flags, arguments)
+        if flags.text("timeline"):
+            from runtime.timeline import recorded
+
+            result = recorded(flags.text("timeline"), lambda: verb.run(call, flags, arguments))
+        else:
+            result = verb.run(call, flags, arguments)
         sys.stdout.flush()
         return int(result)
     except BrokenPipeError:

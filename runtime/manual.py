@@ -38,6 +38,7 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "start": (("orlop start hello", "fails if the program can't be executed"),),
     "run": (
         ("orlop run hello", "with the caller's terminal, if the configuration asks for one"),
+        ("orlop run --timeline hello.svg hello", "a picture of where the time of the start went"),
         ("orlop run --detach --pid-file hello.pid hello", "returns when it runs"),
     ),
     "exec": (

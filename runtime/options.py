@@ -48,6 +48,15 @@ class Flag:
         self.hidden = hidden
 
 
+#: Of each command that starts a process; runtime.cli heeds it for them.
+TIMELINE = Flag(
+    "timeline",
+    "write where the time of the start went to FILE: a trace for Perfetto, or a picture (*.svg)",
+    VALUE,
+    metavar="FILE",
+)
+
+
 class Options:
     """Values by flag name, with the kind's empty value where a flag was not given."""
 
