@@ -66,10 +66,16 @@ def _owner(item: Container) -> str:
 
 
 def _table(rows: Sequence[dict[str, object]]) -> str:
-    lines = [_COLUMNS, *(tuple(str(row[name.lower()]) for name in _COLUMNS) for row in rows)]
+    lines = [_COLUMNS, *(tuple(_cell(row[name.lower()]) for name in _COLUMNS) for row in rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(_COLUMNS))]
     text = ""
     for line in lines:
         text += "   ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True))
         text = text.rstrip() + "\n"
     return text
+
+
+def _cell(value: object) -> str:
+    """On one line, and with nothing that a terminal obeys: a bundle's path may be anything."""
+    text = str(value)
+    return text if text.isprintable() else text.encode("unicode_escape").decode()
