@@ -33,6 +33,7 @@ def problems(spec: Spec, host: Observed) -> Iterator[Problem]:
     yield from id_maps(spec, host)
     yield from sysctls(spec)
     yield from net_devices(spec)
+    yield from resources(spec, host)
     policy = spec.get("linux", {}).get("memoryPolicy")
     if policy is not None:
         if not host.nodes:
@@ -124,6 +125,24 @@ def controllers(settings: Sequence[Setting], host: Observed) -> Iterator[Problem
         yield Problem(
             setting.pointer, text, "cgroups(7); is it disabled on the kernel's command line?"
         )
+
+
+def resources(spec: Spec, host: Observed) -> Iterator[Problem]:
+    """What limits are about: page sizes, processors and memory nodes that the host has."""
+    given = spec.get("linux", {}).get("resources", {})
+    at = "/linux/resources"
+    for index, item in enumerate(given.get("hugepageLimits") or ()):
+        if item["pageSize"] not in host.page_sizes:
+            text = f"the kernel has no huge pages of {item['pageSize']}"
+            hint = f"it has {', '.join(host.page_sizes) or 'none'}"
+            yield Problem(f"{at}/hugepageLimits/{index}", text, hint)
+    cpu = given.get("cpu") or {}
+    for name, members, online in (
+        ("cpus", cpu.get("cpus"), host.cpus),
+        ("mems", cpu.get("mems"), host.nodes),
+    ):
+        if members:
+            yield from unavailable(f"{at}/cpu/{name}", members, online, name)
 
 
 def devices(spec: Spec, host: Observed) -> Iterator[Problem]:

@@ -36,7 +36,8 @@ class Observed:
     kernel has; exhausted: those of which nobody may make one. controllers: of cgroups, as the
     kernel calls them; "blkio" on v1 is "io" on v2. filesystems: type -> whether it needs a device.
     modules: directory of this kernel's modules. limits: hard ones by number. cpus, nodes: online,
-    sets of bits; nodes 0 without NUMA. oom_score, files_max: own oom_score_adj, fs.nr_open.
+    sets of bits; nodes 0 without NUMA. page_sizes: of huge pages, as cgroups name them.
+    oom_score, files_max: own oom_score_adj, fs.nr_open.
     """
 
     def __init__(self) -> None:
@@ -50,6 +51,7 @@ class Observed:
         self.limits = {n: resource.getrlimit(n)[1] for n in rlimits.NUMBERS.values()}
         self.cpus = _members("/sys/devices/system/cpu/online")
         self.nodes = _members("/sys/devices/system/node/online")
+        self.page_sizes = _page_sizes()
         self.oom_score = _number("/proc/self/oom_score_adj", 0)
         self.files_max = _number("/proc/sys/fs/nr_open", 1 << 20)
 
@@ -87,6 +89,23 @@ def _controllers(facts: Facts) -> frozenset[str]:
         except OSError:
             pass
     return frozenset(found)
+
+
+def _page_sizes() -> list[str]:
+    """/sys/kernel/mm/hugepages as hugetlb's files name them: 2MB, 1GB (hugetlb.rst)."""
+    try:
+        names = os.listdir("/sys/kernel/mm/hugepages")
+    except OSError:
+        return []
+    sizes = sorted(int(name.removeprefix("hugepages-").removesuffix("kB")) for name in names)
+    return [_size(size) for size in sizes]
+
+
+def _size(kilobytes: int) -> str:
+    for unit, factor in (("GB", 1 << 20), ("MB", 1 << 10)):
+        if kilobytes >= factor:
+            return f"{kilobytes // factor}{unit}"
+    return f"{kilobytes}KB"
 
 
 def _filesystems() -> dict[str, bool]:

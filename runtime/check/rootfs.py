@@ -15,6 +15,7 @@ from native import syscalls
 
 _HEAD = 256  # BINPRM_BUF_SIZE: as much of a file as the kernel looks at
 _ELF = b"\x7fELF"
+_MACHINE = slice(18, 20)
 
 
 class Rootfs:
@@ -82,8 +83,9 @@ class Rootfs:
             head, own = self.head(path), _own_head()
         except OSError:
             return False
-        # e_ident up to EI_DATA, and e_machine (elf(5)); 32 bits may well run on 64
-        return head.startswith(_ELF) and head[4] == own[4] and head[18:20] != own[18:20]
+        # EI_CLASS and e_machine (elf(5)); 32 bits may well run on 64
+        whole = head.startswith(_ELF) and len(head) > _MACHINE.stop
+        return whole and head[4] == own[4] and head[_MACHINE] != own[_MACHINE]
 
     def _open(self, path: str, flags: int) -> int:
         resolve = syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_MAGICLINKS

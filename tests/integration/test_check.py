@@ -136,6 +136,14 @@ TABLE: dict[str, tuple[Change, str]] = {
     "SELinux": (process(selinuxLabel="no:such:label:s0"), "/process/selinuxLabel"),
     "resctrl": (linux(intelRdt={"closID": "orlop"}), "/linux/intelRdt"),
     "limits": (lambda b: b.resources.update(pids={"limit": 20}), ""),
+    "a processor that is not there": (
+        lambda b: b.resources.update(cpu={"cpus": "4000"}),
+        "/linux/resources",
+    ),
+    "huge pages that are not there": (
+        lambda b: b.resources.update(hugepageLimits=[{"pageSize": "3MB", "limit": 1}]),
+        "/linux/resources",
+    ),
     "oom score": (process(oomScoreAdj=100), ""),
 }
 
