@@ -37,7 +37,8 @@ class Observed:
     kernel calls them; "blkio" on v1 is "io" on v2. filesystems: type -> whether it needs a device.
     modules: directory of this kernel's modules. limits: hard ones by number. cpus, nodes: online,
     sets of bits; nodes 0 without NUMA. page_sizes: of huge pages, as cgroups name them.
-    oom_score, files_max: own oom_score_adj, fs.nr_open.
+    profiles: AppArmor's, None where that can't be told. oom_score, files_max: own
+    oom_score_adj, fs.nr_open.
     """
 
     def __init__(self) -> None:
@@ -52,6 +53,7 @@ class Observed:
         self.cpus = _members("/sys/devices/system/cpu/online")
         self.nodes = _members("/sys/devices/system/node/online")
         self.page_sizes = _page_sizes()
+        self.profiles = _profiles()
         self.oom_score = _number("/proc/self/oom_score_adj", 0)
         self.files_max = _number("/proc/sys/fs/nr_open", 1 << 20)
 
@@ -89,6 +91,15 @@ def _controllers(facts: Facts) -> frozenset[str]:
         except OSError:
             pass
     return frozenset(found)
+
+
+def _profiles() -> set[str] | None:
+    """Lines of `NAME (MODE)` in AppArmor's securityfs, which are root's to read."""
+    try:
+        with open("/sys/kernel/security/apparmor/profiles", encoding="utf-8") as file:
+            return {line.rpartition(" (")[0] for line in file}
+    except OSError:
+        return None
 
 
 def _page_sizes() -> list[str]:

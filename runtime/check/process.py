@@ -23,6 +23,7 @@ def problems(spec: Spec, host: Observed) -> Iterator[Problem]:
     """All of them."""
     process = spec["process"]
     kinds = [entry["type"] for entry in spec.get("linux", {}).get("namespaces", ())]
+    yield from profile(process, host)
     yield from limits(process, host)
     yield from scheduling(process, host)
     yield from affinity(process, host)
@@ -32,6 +33,17 @@ def problems(spec: Spec, host: Observed) -> Iterator[Problem]:
     if score is not None and score < host.oom_score and not host.has("CAP_SYS_RESOURCE"):
         text = f"{score} is less than the caller's own {host.oom_score}"
         yield Problem("/process/oomScoreAdj", text, "lowering it needs CAP_SYS_RESOURCE")
+
+
+def profile(process: Process, host: Observed) -> Iterator[Problem]:
+    """apparmor(7): a profile must be loaded; "unconfined" always is, and `//&` stacks several."""
+    name = process.get("apparmorProfile", "")
+    if not name or host.profiles is None:
+        return
+    for part in name.split("//&"):
+        if part not in host.profiles | {"unconfined"}:
+            text = f"AppArmor has no profile {part} loaded"
+            yield Problem("/process/apparmorProfile", text, "apparmor_parser(8) loads it")
 
 
 def limits(process: Process, host: Observed) -> Iterator[Problem]:

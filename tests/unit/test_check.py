@@ -72,6 +72,24 @@ def test_a_capability_that_the_caller_lacks(spec: Spec, host: Observed) -> None:
     assert pointers(process.problems(spec, host)) == []
 
 
+@pytest.mark.parametrize(
+    ("name", "able"),
+    [("docker-default", True), ("unconfined", True), ("gone", False), ("a//&gone", False)],
+)
+def test_a_profile_must_be_loaded(
+    spec: Spec,
+    host: Observed,
+    name: str,
+    able: bool,  # noqa: FBT001
+) -> None:
+    change(spec, "process", apparmorProfile=name)
+    host.profiles = {"docker-default", "a"}
+    found = pointers(process.problems(spec, host))
+    assert found == ([] if able else ["/process/apparmorProfile"])
+    host.profiles = None
+    assert pointers(process.problems(spec, host)) == []
+
+
 @pytest.mark.parametrize(("hard", "able"), [(100, True), (101, False), (2**64 - 1, False)])
 def test_a_hard_limit(spec: Spec, host: Observed, hard: int, able: bool) -> None:  # noqa: FBT001
     change(spec, "process", rlimits=[{"type": "RLIMIT_CORE", "soft": 1, "hard": hard}])
