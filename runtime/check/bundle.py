@@ -19,6 +19,7 @@ from runtime.context import Context, Request
 from runtime.trees import Trees
 from spec import bundle as bundles
 from spec import jsontext
+from spec.bundle import Bundle
 from spec.errors import OrlopError
 
 TYPE_CHECKING = False
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
     from native.plan import Op
     from runtime.seccomp import Filter
-    from spec.bundle import Bundle
 
 
 class Check:
@@ -47,9 +47,17 @@ class Check:
     def run(self, path: str) -> None:
         """Look at the bundle at this path, and change nothing."""
         try:
-            bundle = bundles.load(path)
+            path, spec, text, violations = bundles.judge(path)
         except OrlopError as error:
             self.problems = list(of_error(error))
+            return
+        self.problems = [of_violation(violation) for violation in violations]
+        if "\\u0000" in text:  # no path of it can be looked at
+            return
+        bundle = Bundle(path, spec, text)
+        if violations:
+            self._found(paths.mounts(bundle, Observed()))
+            self._found(paths.hooks(spec))
             return
         self._strict(bundle)
         try:

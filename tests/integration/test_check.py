@@ -189,6 +189,23 @@ def test_all_problems_at_once(orlop: Cli, bundle: Bundle) -> None:
     ]
 
 
+def test_what_breaks_a_rule_does_not_hide_what_is_missing(orlop: Cli, bundle: Bundle) -> None:
+    for name in ("rule", "bind of nothing", "hook that is gone"):
+        TABLE[name][0](bundle)
+    source = f"/mounts/{len(bundle.spec['mounts']) - 1}/source"
+    found = [problem["pointer"] for problem in verdict(orlop, bundle)["problems"]]
+    assert found == ["/process/cwd", source, "/hooks/createRuntime/0/path"]
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"root": {"path": "a\\u0000"}}', ""])
+def test_any_text_is_answered(orlop: Cli, bundle: Bundle, text: str) -> None:
+    bundle.write()
+    (bundle.path / "config.json").write_text(text)
+    result = orlop("check", "--format", "json", bundle.path, check=False)
+    assert (result.returncode, result.stderr) == (1, "")
+    assert json.loads(result.stdout)["problems"] != []
+
+
 def test_what_the_standard_is_against_is_a_warning_and_with_strict_a_problem(
     orlop: Cli, bundle: Bundle
 ) -> None:
