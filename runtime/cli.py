@@ -53,13 +53,17 @@ VERBS = {
 
 
 class Globals:
-    """What stands before the verb. root: state root; log: where messages go."""
+    """What stands before the verb. root: state root; log: where messages go.
 
-    __slots__ = ("log", "options", "root")
+    rootless: whether permission for cgroups may lack; None: to be found out.
+    """
+
+    __slots__ = ("log", "options", "root", "rootless")
 
     def __init__(self, given: options.Options, log: Log) -> None:
         self.options = given
         self.root = state_root(given)
+        self.rootless = _yes_no_or_auto("--rootless", given.text("rootless"))
         self.log = log
 
     @property
@@ -71,6 +75,10 @@ class Globals:
     def allowed_annotations(self) -> list[str]:
         """What potentially unsafe annotations must begin with to count; nothing unless said."""
         return self.options.texts("allow-annotation")
+
+
+def _yes_no_or_auto(flag: str, value: str) -> bool | None:
+    return None if value.lower() in ("", "auto") else options.boolean(flag, value)
 
 
 def state_root(given: options.Options) -> str:
@@ -85,6 +93,7 @@ def state_root(given: options.Options) -> str:
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run a command line; returns the exit status."""
+    _open_stdio()
     log = Log()
     failure = 1
     try:
@@ -115,13 +124,27 @@ def main(words: Sequence[str] | None = None) -> int:
         return failure
 
 
+def _open_stdio() -> None:
+    """Open what the caller closed of 0, 1 and 2, before another file gets the number.
+
+    A container would have that file, one of the host's, for its stdio.
+    """
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_RDWR), fd)  # the lowest free number, so already fd
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - for good
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+
+
 def _check_globals(given: options.Options) -> None:
-    if given.text("log-format", "text") not in ("text", "json"):
+    if given.text("log-format") not in ("", "text", "json"):
         raise UsageError(
             f"invalid value {given.text('log-format')!r} of --log-format: text or json"
         )
-    if given.text("rootless", "auto") not in ("true", "false", "auto"):
-        raise UsageError(f"invalid value {given.text('rootless')!r} of --rootless")
 
 
 def _command(verb: str) -> ModuleType:

@@ -1,22 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The terminal: handed to whoever listens on a console socket, or copied in the foreground.
-
-The protocol of the socket is runc's (docs/terminals.md there): one message, the terminal's name as
-payload, the master as the one descriptor.
-"""
+"""The terminal: handed to whoever listens on a console socket, or copied in the foreground."""
 
 from __future__ import annotations
 
-import _socket
 import errno
 import fcntl
 import os
 import select
-import stat
-import sys
 import termios
 
-from spec.errors import OrlopError
+from runtime.descriptor_socket import DescriptorSocket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,37 +18,12 @@ if TYPE_CHECKING:
 _CHUNK = 32768
 
 
-class ConsoleSocket:
-    """A connection to a console socket, made first, so that a wrong path fails early."""
+class ConsoleSocket(DescriptorSocket):
+    """A connection to a console socket, for the terminal's master."""
 
     def __init__(self, path: str) -> None:
         """Connect. Raises OrlopError."""
-        try:
-            if not stat.S_ISSOCK(os.stat(path).st_mode):
-                raise OrlopError(f"console socket {path}: not a socket")
-            self._socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
-            try:
-                self._socket.connect(path)
-            except OSError:
-                self._socket.close()
-                raise
-        except OSError as error:
-            text = f"console socket {path}: {error.strerror or error}"
-            raise OrlopError(text, hint="whoever calls must listen there") from error
-
-    def send(self, master: int) -> None:
-        """Hand over the terminal's master, and close both."""
-        try:
-            payload = master.to_bytes(4, sys.byteorder)
-            control = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, payload)]
-            self._socket.sendmsg([b"/dev/ptmx"], control)
-        finally:
-            os.close(master)
-            self.close()
-
-    def close(self) -> None:
-        """Close the connection; whoever listens is not left waiting for a terminal."""
-        self._socket.close()
+        super().__init__(path, "console socket", b"/dev/ptmx")
 
 
 class Terminal:

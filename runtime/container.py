@@ -8,9 +8,12 @@ import os
 from runtime import cgroups, state
 from runtime.errors import NotFound, NotRunning, WrongStatus
 from runtime.state import Directory
+from spec.errors import OrlopError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from runtime.cgroups.cgroup import Cgroup
     from runtime.intelrdt import Group
     from runtime.state import Record
@@ -117,14 +120,19 @@ def refusal(verb: str, container_id: str, status: str) -> WrongStatus:
     return WrongStatus(f"cannot {verb} container {container_id} that is {status}")
 
 
-def every(root: str) -> list[Container]:
-    """All containers under this root; those that go away meanwhile are left out."""
+def every(root: str, damaged: Callable[[str, Exception], None]) -> list[Container]:
+    """All containers under this root; those that go away meanwhile are left out.
+
+    damaged: called with the id of one that can't be read, and why.
+    """
     found = []
     for container_id in state.ids(root):
         try:
             found.append(Container.open(root, container_id))
         except NotFound:
             continue
+        except (OrlopError, OSError) as error:
+            damaged(container_id, error)
     return found
 
 

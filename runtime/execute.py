@@ -46,6 +46,7 @@ class ExecOptions:
         "ignore_paused",
         "listen_fds",
         "pid_file",
+        "pidfd",
         "preserved",
         "stdio",
         "sub_cgroup",
@@ -56,6 +57,7 @@ class ExecOptions:
         self.ignore_paused = False
         self.listen_fds = 0
         self.pid_file = ""
+        self.pidfd: Callable[[int], None] | None = None
         self.preserved: Sequence[int] = ()
         self.stdio: Sequence[int] = (0, 1, 2)
         self.sub_cgroup: Sub = ""
@@ -184,9 +186,15 @@ def _launch(container: Container, pidfd: int, wanted: Process, options: ExecOpti
         place.close()
         for fd in opened.values():
             os.close(fd)
+    try:
+        if options.pidfd is not None:
+            options.pidfd(os.dup(launch.pidfd))
+        if options.pid_file:
+            pid_file.write(options.pid_file, launch.pid)
+    except BaseException:
+        launch.abandon()
+        raise
     os.close(launch.pidfd)
-    if options.pid_file:
-        pid_file.write(options.pid_file, launch.pid)
     return launch.pid
 
 

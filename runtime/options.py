@@ -92,7 +92,7 @@ def parse(flags: Sequence[Flag], words: Sequence[str]) -> tuple[Options, list[st
         if flag is None:
             raise UsageError(f"flag provided but not defined: {word.partition('=')[0]}")
         if flag.kind == BOOL:
-            values[flag.name] = _boolean(word, value) if equals else True
+            values[flag.name] = boolean(word.partition("=")[0], value) if equals else True
             continue
         if not equals:
             if not rest:
@@ -102,12 +102,13 @@ def parse(flags: Sequence[Flag], words: Sequence[str]) -> tuple[Options, list[st
     return Options(values), rest
 
 
-def _boolean(word: str, value: str) -> bool:
+def boolean(flag: str, value: str) -> bool:
+    """A switch's value, in Go's words for it. Raises UsageError."""
     if value in _TRUE:
         return True
     if value in _FALSE:
         return False
-    raise UsageError(f"invalid value {value!r} of {word.partition('=')[0]}: true or false")
+    raise UsageError(f"invalid value {value!r} of {flag}: true or false")
 
 
 def _store(values: dict[str, object], flag: Flag, word: str, value: str) -> None:

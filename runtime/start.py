@@ -18,9 +18,15 @@ from runtime.kill import end_all
 from spec import jsontext
 from spec.errors import OrlopError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from runtime.notify_socket import NotifySocket
 
-def start(root: str, container_id: str) -> None:
+
+def start(root: str, container_id: str, notify: NotifySocket | None = None) -> None:
     """Start the user's program in a created container; returns once execve succeeded.
+
+    notify: begins to listen before the program can say anything.
 
     Raises WrongStatus, PlanFailed. Then poststart hooks run; if one fails, the container is killed.
     """
@@ -28,6 +34,8 @@ def start(root: str, container_id: str) -> None:
     try:
         container.lock()
         container.require("start")
+        if notify is not None:
+            notify.listen(container)
         connection = _connect(container.directory.fd)
         container.unlock()
         try:
