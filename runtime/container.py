@@ -79,10 +79,10 @@ class Container:
             return "creating" if record.creator.is_alive() else "stopped"
         if record.init is None or not record.init.is_alive():
             return "stopped"
-        if self.directory.has_socket():
-            return "created"
         cgroup = self.cgroup()
-        return "paused" if cgroup is not None and cgroup.frozen() else "running"
+        if cgroup is not None and cgroup.frozen():
+            return "paused"  # a created one, too, as in runc: its init can't answer
+        return "created" if self.directory.has_socket() else "running"
 
     def require(self, verb: str) -> None:
         """Raise WrongStatus, or NotRunning, unless `verb` is allowed now."""
@@ -106,8 +106,11 @@ def refusal(verb: str, container_id: str, status: str) -> WrongStatus:
     if verb == "start":
         if status == "stopped":
             return WrongStatus("cannot start a container that has stopped")
-        if status in ("running", "paused"):
+        if status == "running":
             return WrongStatus("cannot start an already running container")
+        if status == "paused":
+            text = "cannot start a container in the paused state"
+            return WrongStatus(text, hint="resume it first")
     if verb == "delete":
         text = f"cannot delete container {container_id} that is not stopped: {status}"
         return WrongStatus(text, hint="kill it first, or use --force")

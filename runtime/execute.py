@@ -12,7 +12,7 @@ import os
 from native import plan, syscalls
 from native.plan import Op
 from runtime import devices, host, namespaces, pid_file, process, state, stdio
-from runtime.container import Container
+from runtime.container import Container, refusal
 from runtime.context import Context, Request
 from runtime.descriptors import open_tasks
 from runtime.errors import PlanFailed, UsageError
@@ -20,6 +20,7 @@ from runtime.exec_cgroup import Place
 from runtime.launch import Handlers, Launch
 from runtime.namespaces import FILES, FLAGS
 from runtime.prepare import check_labels, seccomp_filter, set_outside
+from spec.errors import OrlopError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -139,6 +140,10 @@ def execute(root: str, container_id: str, wanted: Process, options: ExecOptions)
         pidfd = container.pidfd()
         try:
             return _launch(container, pidfd, wanted, options)
+        except (OrlopError, OSError) as error:
+            if container.status() != "stopped":
+                raise
+            raise refusal("exec", container_id, "stopped") from error  # meanwhile
         finally:
             os.close(pidfd)
     finally:
