@@ -10,6 +10,7 @@ import select
 import termios
 
 from runtime.descriptor_socket import DescriptorSocket
+from runtime.terminal_guard import Guard
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Terminal:
         self.master = master
         self._saved: list[int | list[bytes | int]] | None = None
         self._stdin_open = True
+        self._guard: Guard | None = None
 
     def enter_raw(self) -> None:
         """Raw mode, as cfmakeraw(3), where stdin is a terminal; the container's gets its size."""
@@ -54,6 +56,7 @@ class Terminal:
             termios.ECHO | termios.ECHONL | termios.ICANON | termios.ISIG | termios.IEXTEN
         )
         termios.tcsetattr(0, termios.TCSANOW, attributes)
+        self._guard = Guard(self._saved)
         self.resize()
 
     def restore(self) -> None:
@@ -61,6 +64,9 @@ class Terminal:
         if self._saved is not None:
             termios.tcsetattr(0, termios.TCSADRAIN, self._saved)
             self._saved = None
+        if self._guard is not None:
+            self._guard.end()
+            self._guard = None
 
     def resize(self) -> None:
         """Give the container's terminal the size of ours."""

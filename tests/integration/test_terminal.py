@@ -18,7 +18,7 @@ from tests.support.cli import is_orlop
 from tests.support.descriptor_socket import DescriptorSocket
 from tests.support.features import requires
 from tests.support.running import started
-from tests.support.waiting import readable
+from tests.support.waiting import ended, readable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,6 +94,20 @@ class OwnTerminal:
         os.close(self.master)
         if self.slave >= 0:
             os.close(self.slave)
+
+
+def guards_of(terminal: OwnTerminal) -> list[int]:
+    """Processes beside the runtime and the test that have the terminal for their stdin, and lead.
+
+    They watch over it in sessions of their own.
+    """
+    slave = os.ttyname(terminal.slave)
+    found = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            if os.readlink(f"/proc/{name}/fd/0") == slave and os.getsid(int(name)) == int(name):
+                found.append(int(name))
+    return found
 
 
 @pytest.fixture
@@ -238,6 +252,41 @@ def test_the_callers_terminal_is_raw_and_then_as_it_was(
     container.kill("TERM")
     assert running.result().returncode == 128 + signal.SIGTERM
     assert terminal.is_restored()
+
+
+@beyond_runc
+@pytest.mark.parametrize("how", ["TERM", "HUP", "KILL"])
+def test_the_terminal_is_as_it_was_whatever_ends_the_runtime(
+    container: Container, terminal: OwnTerminal, how: str
+) -> None:
+    """A container's init that handles no signal gets none of them; the runtime is then killed."""
+    container.bundle.args("sleep")
+    running = terminal.run(container)
+    read_until(terminal.master, "ready\n")
+    running.process.send_signal(getattr(signal, f"SIG{how}"))
+    if how == "HUP":  # not the program's end: its init ignores it
+        container.kill("KILL")
+    running.result()
+    for guard in guards_of(terminal):
+        ended(guard)
+    assert terminal.is_restored()
+
+
+@beyond_runc
+def test_whoever_changed_the_terminal_since_is_in_charge(
+    container: Container, terminal: OwnTerminal
+) -> None:
+    container.bundle.args("sleep")
+    running = terminal.run(container)
+    read_until(terminal.master, "ready\n")
+    (guard,) = guards_of(terminal)
+    changed = termios.tcgetattr(terminal.slave)
+    changed[3] |= termios.ECHO
+    termios.tcsetattr(terminal.slave, termios.TCSANOW, changed)
+    running.process.kill()
+    running.result()
+    ended(guard)
+    assert termios.tcgetattr(terminal.slave) == changed
 
 
 def test_a_failing_start_restores_the_terminal(container: Container, terminal: OwnTerminal) -> None:
