@@ -30,6 +30,7 @@ GLOBAL_FLAGS = (
         metavar="PREFIX",
     ),
     Flag("rootless", "true, false or auto (the default)", options.VALUE, metavar="WHEN"),
+    Flag("criu", "obsolete: criu is found on PATH", options.VALUE, metavar="PATH", hidden=True),
     Flag("version", "print the version", short="v"),
     Flag("help", "print this help", short="h"),
 )
