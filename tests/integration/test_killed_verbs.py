@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -127,16 +128,31 @@ def test_create(container: Container, watch: Watch) -> None:
         removed(container, watch, point)
 
 
+def has_run(container: Container) -> bool:
+    """Wait for the program's word on the fifo of its root file system. Raises TimeoutError."""
+    reader = os.open(container.bundle.rootfs / "said", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        waiting.readable(reader, 20, "the program's word")
+        return os.read(reader, 16) == b"it runs"
+    finally:
+        os.close(reader)
+
+
 @pytest.mark.slow
 def test_start(container: Container, watch: Watch) -> None:
-    container.bundle.args("sleep").write()
+    """A program either waits for another start, or runs: none is lost between the two."""
+    os.mkfifo(container.bundle.rootfs / "said")
+    container.bundle.args("write", "/said", "it runs", "--", "sleep").write()
     create = ("create", "--bundle", str(container.bundle.path), container.id)
     container.cli(*create)
     for point in points(container.cli, "start", container.id):
         status = named(container)
         assert status in ("created", "running"), f"killed before effect {point}"
-        if status == "created":  # as if nothing had happened
-            container.start()
+        if status == "created":  # as if nothing had happened, or as if all had
+            again = container.start(check=False)
+            assert again.stderr in ("", "orlop: cannot start an already running container\n")
+        assert has_run(container), f"killed before effect {point}"
+        assert named(container) == "running"
         removed(container, watch, point)
         container.cli(*create)
 
