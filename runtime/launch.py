@@ -101,7 +101,7 @@ class Launch:
             while not self._serve():
                 pass
         except BaseException:
-            self._abandon()
+            self.abandon()
             raise
         finally:
             ours.close()
@@ -227,7 +227,7 @@ class Launch:
         pid, self.pid = self.pid, 0
         raise InitDied(how, pid)
 
-    def _abandon(self) -> None:
+    def abandon(self) -> None:
         """Kill whatever was started, and wait for it: its end tells us that its cgroup is empty."""
         if self.pid and self.pidfd >= 0:
             try:

@@ -49,9 +49,10 @@ def run(call: Globals, options: Options, arguments: Sequence[str]) -> int:
     try:
         pid = create(call.root, container_id, bundle, wanted)
         try:
-            start(call.root, container_id)
+            notify = creating.notify_socket()
+            start(call.root, container_id, notify)
             steps.end()
-            status = foreground.wait(pid)
+            status = foreground.wait(pid, notify)
         except BaseException:
             _remove(call, container_id)
             raise
@@ -77,7 +78,10 @@ def _detached(
     try:
         create(call.root, container_id, bundle, wanted)
         try:
-            start(call.root, container_id)
+            notify = creating.notify_socket()
+            start(call.root, container_id, notify)
+            if notify is not None:
+                notify.wait()
         except BaseException:
             _remove(call, container_id)
             raise

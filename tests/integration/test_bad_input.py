@@ -312,7 +312,7 @@ class TestCommandLine:
             (["create", "--preserve-fds", "-1", "a"], "invalid value '-1' of --preserve-fds"),
             (["delete", "--force=perhaps", "a"], "invalid value 'perhaps' of --force"),
             (["kill", "a", "SIGNOTHING"], "unknown signal 'SIGNOTHING'"),
-            (["kill", "a", "0"], "unknown signal '0'"),
+            (["kill", "a", "-1"], "unknown signal '-1'"),
             (["kill", "a", "65"], "unknown signal '65'"),
             (["list", "--format", "xml"], "invalid value 'xml' of --format"),
             (["plan", "--format", "xml", "."], "invalid value 'xml' of --format"),
