@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a test leaves in a room that goes on for others: nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.support import waiting
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.engines.room import Room
+
+
+class Leftovers:
+    """Made before a test, checked after everything of it was removed through the engine.
+
+    keep: processes with one of these words in their command line belong to the engine itself.
+    roots: the runtimes' state directories, as paths in the room.
+    """
+
+    def __init__(self, room: Room, *roots: Path, keep: tuple[str, ...] = ()) -> None:
+        self._room, self._roots, self._keep = room, roots, keep
+        self._processes = room.processes().keys()
+        self._mounts = room.mounts()
+        self._cgroups = room.cgroups()
+
+    def check(self) -> None:
+        """Raise AssertionError with the list of what is left.
+
+        An engine may answer before a shim or a proxy has ended: those get some time to do so.
+        """
+        for pid, command in self._new_processes().items():
+            try:
+                waiting.ended(pid)
+            except TimeoutError:
+                raise AssertionError(f"left behind: process {pid} {command}") from None
+        left = [
+            *(f"mount {mount}" for mount in self._room.mounts() - self._mounts),
+            *(f"cgroup {cgroup}" for cgroup in self._room.cgroups() - self._cgroups),
+            *(f"state {entry}" for entry in self._states()),
+        ]
+        assert not left, "left behind:\n" + "\n".join(left)
+
+    def _new_processes(self) -> dict[int, str]:
+        return {
+            pid: command
+            for pid, command in self._room.processes().items()
+            if pid not in self._processes and not any(word in command for word in self._keep)
+        }
+
+    def _states(self) -> list[Path]:
+        found = []
+        for root in map(self._room.path, self._roots):
+            found += list(root.iterdir()) if root.is_dir() else []
+        return found
