@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.engines import image
+from tests.engines.containerd import Containerd
 from tests.engines.docker import Docker
 from tests.engines.room import Room
 from tests.engines.runtime import Runtime, orlop, runc
@@ -50,4 +51,25 @@ def docker(dockerd: Docker) -> Iterator[Docker]:
     leftovers = dockerd.leftovers()
     yield dockerd
     dockerd.remove_all()
+    leftovers.check()
+
+
+@pytest.fixture(scope="session")
+def containerd_daemon(
+    tmp_path_factory: pytest.TempPathFactory, archive: Path
+) -> Iterator[Containerd]:
+    """A containerd, shared by the tests of a worker."""
+    with Room(tmp_path_factory.mktemp("containerd")) as room:
+        containerd = Containerd(room)
+        containerd.start(archive)
+        yield containerd
+        containerd.daemon.stop()
+
+
+@pytest.fixture
+def containerd(containerd_daemon: Containerd) -> Iterator[Containerd]:
+    """The daemon; ctr's containers are removed after the test, and leftovers fail it."""
+    leftovers = containerd_daemon.leftovers()
+    yield containerd_daemon
+    containerd_daemon.remove_all()
     leftovers.check()
