@@ -25,6 +25,7 @@ class Leftovers:
         self._processes = room.processes().keys()
         self._mounts = room.mounts()
         self._cgroups = room.cgroups()
+        self._before = self._states()
 
     def check(self) -> None:
         """Raise AssertionError with the list of what is left.
@@ -39,7 +40,7 @@ class Leftovers:
         left = [
             *(f"mount {mount}" for mount in self._room.mounts() - self._mounts - self._own),
             *(f"cgroup {cgroup}" for cgroup in self._new_cgroups()),
-            *(f"state {entry}" for entry in self._states()),
+            *(f"state {entry}" for entry in self._states() - self._before),
         ]
         assert not left, "left behind:\n" + "\n".join(left)
 
@@ -53,8 +54,8 @@ class Leftovers:
     def _new_cgroups(self) -> set[str]:
         return self._room.cgroups() - self._cgroups - self._own
 
-    def _states(self) -> list[Path]:
-        found = []
+    def _states(self) -> set[Path]:
+        found: set[Path] = set()
         for root in map(self._room.path, self._roots):
-            found += list(root.iterdir()) if root.is_dir() else []
+            found.update(root.iterdir() if root.is_dir() else ())
         return found

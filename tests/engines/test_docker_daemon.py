@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -150,8 +149,7 @@ def test_containers_outlive_the_daemon(
         program = "echo up; while ! test -e /go; do sleep 0.1; done; echo gone on; exit 4"
         docker.run(orlop(), "--detach", "--name", "survivor", IMAGE, "sh", "-c", program)
         before = docker.state("survivor")["Pid"]
-        alive = os.pidfd_open(next(iter(_outside(docker, before))))
-        os.close(alive)
+        assert _outside(docker, before)
         docker.daemon.stop(number)
         assert _outside(docker, before)
         docker.daemon.start()
@@ -165,8 +163,9 @@ def _outside(docker: Docker, pid: int) -> list[int]:
     """The process of the room whose pid in it is `pid`, by its pid out here."""
     found = []
     for each in docker.room.processes():
-        status = Path(f"/proc/{each}/status").read_text()
-        inside = status.partition("NSpid:")[2].split("\n")[0].split()
-        if len(inside) > 1 and inside[1] == str(pid):
-            found.append(each)
+        with suppress(FileNotFoundError, ProcessLookupError):  # ended meanwhile
+            status = Path(f"/proc/{each}/status").read_text()
+            inside = status.partition("NSpid:")[2].split("\n")[0].split()
+            if inside[1:2] == [str(pid)]:
+                found.append(each)
     return found
