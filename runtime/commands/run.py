@@ -7,6 +7,7 @@ exit with its status, or 128 and the signal that ended it. With --detach, return
 
 from __future__ import annotations
 
+from runtime import steps
 from runtime.commands import creating
 from runtime.create import create
 from runtime.delete import delete
@@ -48,8 +49,10 @@ def run(call: Globals, options: Options, arguments: Sequence[str]) -> int:
     try:
         pid = create(call.root, container_id, bundle, wanted)
         try:
-            start(call.root, container_id)
-            status = foreground.wait(pid)
+            notify = creating.notify_socket()
+            start(call.root, container_id, notify)
+            steps.end()
+            status = foreground.wait(pid, notify)
         except BaseException:
             _remove(call, container_id)
             raise
@@ -75,7 +78,10 @@ def _detached(
     try:
         create(call.root, container_id, bundle, wanted)
         try:
-            start(call.root, container_id)
+            notify = creating.notify_socket()
+            start(call.root, container_id, notify)
+            if notify is not None:
+                notify.wait()
         except BaseException:
             _remove(call, container_id)
             raise
