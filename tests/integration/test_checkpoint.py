@@ -10,13 +10,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.cli import is_orlop
+from tests.support.cli import ENVIRONMENT, is_orlop
 from tests.support.features import requires
-from tests.support.waiting import readable
+from tests.support.waiting import limit, readable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,31 +38,58 @@ def images(tmp_path: Path) -> str:
     return str(tmp_path / "images")
 
 
-@pytest.fixture
-def trap(bundle: Bundle, container: Container) -> Container:
+def launch(container: Container, *argv: str | Path) -> int:
+    """Run a verb with pipes as output, as engines do; criu dumps no file of the host. The end."""
+    container.bundle.write()
+    log = container.cli.directory / f"{argv[0]}.log"
+    reader, writer = os.pipe()
+    result = subprocess.run(
+        container.cli.command(
+            "--log", log, *argv, "--detach", "--bundle", container.bundle.path, container.id
+        ),
+        stdin=subprocess.DEVNULL,
+        stdout=writer,
+        stderr=writer,
+        env=ENVIRONMENT,
+        timeout=limit(30),
+        check=False,
+    )
+    os.close(writer)
+    assert result.returncode == 0, log.read_text()
+    return reader
+
+
+class Trap:
     """A running container that waits for SIGUSR1 and says so."""
-    bundle.args("trap", "SIGUSR1")
-    container.run_detached()
-    assert container.read_line() == "ready"
-    return container
+
+    def __init__(self, container: Container) -> None:
+        self.container = container
+        container.bundle.args("trap", "SIGUSR1")
+        self.output = launch(container, "run")
+        assert read(self.output) == "ready\n"
+
+    def goes_on(self, output: int | None = None) -> bool:
+        """Whether it answers the signal."""
+        self.container.kill("SIGUSR1")
+        return read(self.output if output is None else output) == "SIGUSR1\n"
+
+
+@pytest.fixture
+def trap(container: Container) -> Iterator[Trap]:
+    """One of `bundle`, running."""
+    trap = Trap(container)
+    yield trap
+    os.close(trap.output)
 
 
 @contextlib.contextmanager
-def restored(container: Container, images: str, *options: str, check: bool = True) -> Iterator[int]:
-    """`restore --detach` with a pipe as its output: the end to read from."""
-    reader, writer = os.pipe()
+def restored(container: Container, images: str, *options: str) -> Iterator[int]:
+    """`restore --detach` with a new pipe as its output: the end to read from."""
+    reader = launch(container, "restore", "--image-path", images, *options)
     try:
-        container.cli(
-            "restore", "--detach", "--bundle", container.bundle.path, "--image-path", images,
-            *options, container.id, stdout=writer, check=check,
-        )  # fmt: skip
-        os.close(writer)
-        writer = -1
         yield reader
     finally:
         os.close(reader)
-        if writer >= 0:
-            os.close(writer)
 
 
 def read(fd: int) -> str:
@@ -71,40 +99,36 @@ def read(fd: int) -> str:
 
 
 @works
-def test_a_restored_container_goes_on(
-    trap: Container, images: str, orlop: Cli, tmp_path: Path
-) -> None:
-    orlop("checkpoint", "--image-path", images, trap.id)
-    assert orlop("state", trap.id, check=False).returncode != 0
+def test_a_restored_container_goes_on(trap: Trap, images: str, orlop: Cli, tmp_path: Path) -> None:
+    orlop("checkpoint", "--image-path", images, trap.container.id)
+    assert orlop("state", trap.container.id, check=False).returncode != 0
     pid_file = tmp_path / "pid"
-    with restored(trap, images, "--pid-file", str(pid_file)) as output:
-        assert trap.status == "running"
-        assert pid_file.read_text() == str(trap.pid)
-        trap.kill("SIGUSR1")
-        assert read(output) == "SIGUSR1\n"
+    with restored(trap.container, images, "--pid-file", str(pid_file)) as output:
+        assert trap.container.status == "running"
+        assert pid_file.read_text() == str(trap.container.pid)
+        assert trap.goes_on(output)
 
 
 @works
-def test_a_restored_container_has_all_verbs(trap: Container, images: str, orlop: Cli) -> None:
-    orlop("checkpoint", "--image-path", images, trap.id)
-    with restored(trap, images):
-        assert trap.exec("id").returncode == 0
-        orlop("pause", trap.id)
-        assert trap.status == "paused"
-        orlop("resume", trap.id)
-        trap.kill()
-        trap.wait()
-        assert trap.status == "stopped"
-        trap.delete()
+def test_a_restored_container_has_all_verbs(trap: Trap, images: str, orlop: Cli) -> None:
+    orlop("checkpoint", "--image-path", images, trap.container.id)
+    with restored(trap.container, images):
+        assert trap.container.exec("id").returncode == 0
+        orlop("pause", trap.container.id)
+        assert trap.container.status == "paused"
+        orlop("resume", trap.container.id)
+        trap.container.kill()
+        trap.container.wait()
+        assert trap.container.status == "stopped"
+        trap.container.delete()
 
 
 @works
-def test_it_runs_on_with_leave_running(trap: Container, images: str, orlop: Cli) -> None:
-    pid = trap.pid
-    orlop("checkpoint", "--leave-running", "--image-path", images, trap.id)
-    assert (trap.status, trap.pid) == ("running", pid)
-    trap.kill("SIGUSR1")
-    assert trap.read_line() == "SIGUSR1"
+def test_it_runs_on_with_leave_running(trap: Trap, images: str, orlop: Cli) -> None:
+    pid = trap.container.pid
+    orlop("checkpoint", "--leave-running", "--image-path", images, trap.container.id)
+    assert (trap.container.status, trap.container.pid) == ("running", pid)
+    assert trap.goes_on()
 
 
 @works
@@ -119,15 +143,13 @@ def test_bind_mounts_come_back_from_their_sources(
         {"destination": "/data", "source": str(source), "type": "bind", "options": ["rbind"]},
         {"destination": "/work/file", "source": str(source / "file"), "options": ["bind", "ro"]},
     ]
-    bundle.args("trap", "SIGUSR1")
-    container.run_detached()
-    container.read_line()
+    trap = Trap(container)
+    os.close(trap.output)
     orlop("checkpoint", "--image-path", images, container.id)
     with restored(container, images) as output:
         assert container.exec("cat", "/data/file").stdout == "from the host"
         assert container.exec("cat", "/work/file").stdout == "from the host"
-        container.kill("SIGUSR1")
-        assert read(output) == "SIGUSR1\n"
+        assert trap.goes_on(output)
 
 
 @works
@@ -137,9 +159,8 @@ def test_hooks_of_the_runtime_run_at_a_restore(
     told = tmp_path / "told"
     hook = {"path": "/bin/sh", "args": ["sh", "-c", f"cat > {told}"]}
     bundle.spec["hooks"] = {"createRuntime": [hook]}
-    bundle.args("trap", "SIGUSR1")
-    container.run_detached()
-    container.read_line()
+    trap = Trap(container)
+    os.close(trap.output)
     orlop("checkpoint", "--image-path", images, container.id)
     told.unlink()
     with restored(container, images):
@@ -149,12 +170,20 @@ def test_hooks_of_the_runtime_run_at_a_restore(
 
 @works
 def test_after_a_failed_hook_nothing_of_a_restore_is_left(
-    trap: Container, images: str, orlop: Cli
+    trap: Trap, images: str, orlop: Cli
 ) -> None:
-    orlop("checkpoint", "--image-path", images, trap.id)
-    trap.bundle.spec["hooks"] = {"createRuntime": [{"path": "/bin/false"}]}
-    trap.bundle.write()
-    argv = ("restore", "-d", "--bundle", trap.bundle.path, "--image-path", images, trap.id)
+    orlop("checkpoint", "--image-path", images, trap.container.id)
+    trap.container.bundle.spec["hooks"] = {"createRuntime": [{"path": "/bin/false"}]}
+    trap.container.bundle.write()
+    argv = (
+        "restore",
+        "-d",
+        "--bundle",
+        trap.container.bundle.path,
+        "--image-path",
+        images,
+        trap.container.id,
+    )
     result = orlop(*argv, check=False)
     assert result.returncode == 1
     assert "/hooks/createRuntime/0" in result.stderr
@@ -162,33 +191,39 @@ def test_after_a_failed_hook_nothing_of_a_restore_is_left(
 
 
 @works
-def test_a_pre_dump_is_the_parent_of_a_checkpoint(
-    trap: Container, tmp_path: Path, orlop: Cli
-) -> None:
+def test_a_pre_dump_is_the_parent_of_a_checkpoint(trap: Trap, tmp_path: Path, orlop: Cli) -> None:
     first, images = tmp_path / "first", tmp_path / "images"
-    result = orlop("checkpoint", "--pre-dump", "--image-path", first, trap.id, check=False)
+    result = orlop(
+        "checkpoint", "--pre-dump", "--image-path", first, trap.container.id, check=False
+    )
     if "memory tracking" in result.stderr:
         pytest.skip("the kernel has no CONFIG_MEM_SOFT_DIRTY")
     assert result.returncode == 0, result.stderr
-    assert trap.status == "running"
+    assert trap.container.status == "running"
     images.mkdir()
-    orlop("checkpoint", "--parent-path", "../first", "--image-path", images, trap.id)
-    with restored(trap, str(images)) as output:
-        trap.kill("SIGUSR1")
-        assert read(output) == "SIGUSR1\n"
+    orlop("checkpoint", "--parent-path", "../first", "--image-path", images, trap.container.id)
+    with restored(trap.container, str(images)) as output:
+        assert trap.goes_on(output)
 
 
 @works
-def test_the_foreground_has_the_status(trap: Container, images: str, orlop: Cli) -> None:
-    orlop("checkpoint", "--image-path", images, trap.id)
+def test_the_foreground_has_the_status(trap: Trap, images: str, orlop: Cli) -> None:
+    orlop("checkpoint", "--image-path", images, trap.container.id)
     reader, writer = os.pipe()
-    argv = ("restore", "--bundle", trap.bundle.path, "--image-path", images, trap.id)
+    argv = (
+        "restore",
+        "--bundle",
+        trap.container.bundle.path,
+        "--image-path",
+        images,
+        trap.container.id,
+    )
     running = orlop.spawn(*argv, stdout=writer)
     os.close(writer)
     try:
         while " running " not in orlop("list").stdout:
             assert running.process.poll() is None, running.stderr.read_text()
-        trap.kill("KILL")
+        trap.container.kill("KILL")
         assert running.result().returncode == 137
     finally:
         os.close(reader)
@@ -197,15 +232,14 @@ def test_the_foreground_has_the_status(trap: Container, images: str, orlop: Cli)
 
 @beyond_runc
 @requires("criu")
-def test_a_container_that_criu_refuses_runs_on(trap: Container, images: str, orlop: Cli) -> None:
+def test_a_container_that_criu_refuses_runs_on(trap: Trap, images: str, orlop: Cli) -> None:
     options = ["--page-server", "127.0.0.1:1"]  # where nobody listens
-    wanted = f"criu could not checkpoint container {trap.id}"
-    result = orlop("checkpoint", *options, "--image-path", images, trap.id, check=False)
+    wanted = f"criu could not checkpoint container {trap.container.id}"
+    result = orlop("checkpoint", *options, "--image-path", images, trap.container.id, check=False)
     assert result.returncode == 1
     assert wanted in result.stderr
-    assert trap.status == "running"
-    trap.kill("SIGUSR1")
-    assert trap.read_line() == "SIGUSR1"
+    assert trap.container.status == "running"
+    assert trap.goes_on()
 
 
 @beyond_runc
