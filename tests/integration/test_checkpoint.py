@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.cli import ENVIRONMENT, is_orlop
+from tests.support.descriptor_socket import DescriptorSocket
 from tests.support.features import requires
 from tests.support.waiting import limit, readable
 
@@ -204,6 +205,28 @@ def test_a_pre_dump_is_the_parent_of_a_checkpoint(trap: Trap, tmp_path: Path, or
     orlop("checkpoint", "--parent-path", "../first", "--image-path", images, trap.container.id)
     with restored(trap.container, str(images)) as output:
         assert trap.goes_on(output)
+
+
+@works
+def test_a_terminal_is_handed_over_again(
+    bundle: Bundle, container: Container, images: str, orlop: Cli, tmp_path: Path
+) -> None:
+    bundle.process["terminal"] = True
+    bundle.args("trap", "SIGUSR1")
+    bundle.write()
+    for verb, more in (("run", []), ("restore", ["--image-path", images])):
+        with contextlib.closing(DescriptorSocket(tmp_path / f"{verb}.sock")) as console:
+            orlop(
+                verb, "--detach", "--bundle", bundle.path, *more,
+                "--console-socket", console.path, container.id,
+            )  # fmt: skip
+            master = console.accept()
+            if verb == "run":
+                assert read(master) == "ready\r\n"
+                orlop("checkpoint", "--image-path", images, container.id)
+            else:
+                container.kill("SIGUSR1")
+                assert read(master) == "SIGUSR1\r\n"
 
 
 @works
