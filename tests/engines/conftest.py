@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.engines import image
+from tests.engines.docker import Docker
+from tests.engines.room import Room
 from tests.engines.runtime import Runtime, orlop, runc
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -29,3 +32,22 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def runtime(request: pytest.FixtureRequest) -> Runtime:
     """Each of the runtimes in turn."""
     return orlop() if request.param == "orlop" else runc()
+
+
+@pytest.fixture(scope="session")
+def dockerd(tmp_path_factory: pytest.TempPathFactory, archive: Path) -> Iterator[Docker]:
+    """A Docker daemon with its defaults, shared by the tests of a worker."""
+    with Room(tmp_path_factory.mktemp("docker")) as room:
+        docker = Docker(room)
+        docker.start(archive)
+        yield docker
+        docker.daemon.stop()
+
+
+@pytest.fixture
+def docker(dockerd: Docker) -> Iterator[Docker]:
+    """The daemon; all containers are removed after the test, and whatever else is left fails it."""
+    leftovers = dockerd.leftovers()
+    yield dockerd
+    dockerd.remove_all()
+    leftovers.check()

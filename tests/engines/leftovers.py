@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 class Leftovers:
     """Made before a test, checked after everything of it was removed through the engine.
 
-    keep: processes with one of these words in their command line belong to the engine itself.
     roots: the runtimes' state directories, as paths in the room.
+    own: cgroups and mounts that the engine makes once, and keeps.
     """
 
-    def __init__(self, room: Room, *roots: Path, keep: tuple[str, ...] = ()) -> None:
-        self._room, self._roots, self._keep = room, roots, keep
+    def __init__(self, room: Room, *roots: Path, own: tuple[str, ...] = ()) -> None:
+        self._room, self._roots, self._own = room, roots, set(own)
         self._processes = room.processes().keys()
         self._mounts = room.mounts()
         self._cgroups = room.cgroups()
@@ -37,8 +37,8 @@ class Leftovers:
             except TimeoutError:
                 raise AssertionError(f"left behind: process {pid} {command}") from None
         left = [
-            *(f"mount {mount}" for mount in self._room.mounts() - self._mounts),
-            *(f"cgroup {cgroup}" for cgroup in self._room.cgroups() - self._cgroups),
+            *(f"mount {mount}" for mount in self._room.mounts() - self._mounts - self._own),
+            *(f"cgroup {cgroup}" for cgroup in self._new_cgroups()),
             *(f"state {entry}" for entry in self._states()),
         ]
         assert not left, "left behind:\n" + "\n".join(left)
@@ -47,8 +47,11 @@ class Leftovers:
         return {
             pid: command
             for pid, command in self._room.processes().items()
-            if pid not in self._processes and not any(word in command for word in self._keep)
+            if pid not in self._processes
         }
+
+    def _new_cgroups(self) -> set[str]:
+        return self._room.cgroups() - self._cgroups - self._own
 
     def _states(self) -> list[Path]:
         found = []

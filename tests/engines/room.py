@@ -118,12 +118,18 @@ class Room:
         return Path(f"/proc/{self.pid}/root/{str(inside).lstrip('/')}")
 
     def processes(self) -> dict[int, str]:
-        """The room's processes, by their pids out here, with their command lines."""
+        """The room's processes, by their pids out here, with their command lines.
+
+        Those of containers have pid namespaces of their own, and are found by their cgroup; clients
+        may be in none of the room's.
+        """
         mine = os.stat(f"/proc/{self.pid}/ns/pid").st_ino
         found = {}
         for name in filter(str.isdigit, os.listdir("/proc")):
             try:
-                if os.stat(f"/proc/{name}/ns/pid").st_ino == mine:
+                inside = os.stat(f"/proc/{name}/ns/pid").st_ino == mine
+                cgroups = Path(f"/proc/{name}/cgroup").read_text()
+                if inside or f":{self.cgroup}" in cgroups:
                     words = Path(f"/proc/{name}/cmdline").read_bytes()
                     found[int(name)] = words.replace(b"\0", b" ").decode(errors="replace")
             except (FileNotFoundError, ProcessLookupError, PermissionError):
