@@ -57,4 +57,4 @@ class Leftovers:
         found = []
         for root in map(self._room.path, self._roots):
             found += list(root.iterdir()) if root.is_dir() else []
-        return found
+        return [entry for entry in found if entry.name != "~seccomp"]  # the cache of filters

@@ -138,7 +138,7 @@ class SubordinateCli(Cli):
 
 
 class NestedCli(SubordinateCli):
-    """The runtime as root of a user namespace that has all ids granted, as rootless Podman runs it."""
+    """The runtime as root of a user namespace with all ids granted, as rootless Podman runs it."""
 
     def command(self, *argv: str | Path) -> list[str]:
         """As SubordinateCli's, inside."""
