@@ -32,16 +32,8 @@ class Buildah:
     ) -> subprocess.CompletedProcess[str]:
         """Build the image `built` by a Dockerfile; its directory is the context."""
         isolation = ("--runtime", runtime.path, "--isolation=oci", *_LIMITS)
-        command: tuple[str | Path, ...] = (
-            "bud",
-            "--pull-never",
-            *isolation,
-            *options,
-            "--tag=built",
-            "--file",
-            dockerfile,
-        )
-        return self(*command, dockerfile.parent, check=check)
+        build: list[str | Path] = ["bud", "--pull-never", *isolation, *options]
+        return self(*build, "--tag=built", "--file", dockerfile, dockerfile.parent, check=check)
 
     def remove_all(self) -> None:
         """Remove the working containers, and the images built."""

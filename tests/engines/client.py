@@ -103,14 +103,17 @@ class Lines:
         _end(self._process)
         self._process.stdout.close()
 
-    def until(self, wanted: str) -> str:
-        """Wait for a line that holds `wanted`, and return it; those before are passed over."""
+    def until(self, wanted: str, seconds: float = 30) -> str:
+        """Wait for a line that holds `wanted`, and return it; those before are passed over.
+
+        Raises TimeoutError; AssertionError where the output ends before.
+        """
         assert self._process.stdout is not None
         fd = self._process.stdout.fileno()
         shown: list[str] = []
         while True:
             while b"\n" not in self._seen:
-                waiting.readable(fd, 30, f"{wanted!r} after {shown}")
+                waiting.readable(fd, seconds, f"{wanted!r} after {shown}")
                 data = os.read(fd, 65536)
                 if not data:
                     raise AssertionError(f"ended before {wanted!r}: {shown}")
@@ -119,3 +122,11 @@ class Lines:
             shown.append(line.decode())
             if wanted in shown[-1]:
                 return shown[-1]
+
+    def shows(self, wanted: str, seconds: float) -> bool:
+        """Whether such a line comes in time."""
+        try:
+            self.until(wanted, seconds)
+        except TimeoutError:
+            return False
+        return True

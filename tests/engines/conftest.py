@@ -14,6 +14,7 @@ import pytest
 
 from tests.engines import image
 from tests.engines.buildah import Buildah
+from tests.engines.containerd import Containerd
 from tests.engines.docker import Docker
 from tests.engines.podman import Podman, PodmanRootless
 from tests.engines.room import Room
@@ -106,4 +107,25 @@ def buildah(root_podman: Podman) -> Iterator[Buildah]:
     buildah = Buildah(root_podman)
     yield buildah
     buildah.remove_all()
+    leftovers.check()
+
+
+@pytest.fixture(scope="session")
+def containerd_daemon(
+    tmp_path_factory: pytest.TempPathFactory, archive: Path
+) -> Iterator[Containerd]:
+    """A containerd, shared by the tests of a worker."""
+    with Room(tmp_path_factory.mktemp("containerd")) as room:
+        containerd = Containerd(room)
+        containerd.start(archive)
+        yield containerd
+        containerd.daemon.stop()
+
+
+@pytest.fixture
+def containerd(containerd_daemon: Containerd) -> Iterator[Containerd]:
+    """The daemon; ctr's containers are removed after the test, and leftovers fail it."""
+    leftovers = containerd_daemon.leftovers()
+    yield containerd_daemon
+    containerd_daemon.remove_all()
     leftovers.check()

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 #: What the image is called in all engines.
 NAME = "docker.io/library/orlop-busybox:1"
 
+#: Of the same files, one that waits: what Kubernetes starts first in a pod.
+PAUSE = "docker.io/library/orlop-pause:1"
+
 #: Users of the image, beside root.
 _FILES = {
     "etc/passwd": "root:x:0:0:root:/root:/bin/sh\nsailor:x:1000:1000::/home:/bin/sh\n",
@@ -47,10 +50,11 @@ def rootfs(directory: Path) -> Path:
     return directory
 
 
-def archive(directory: Path, **config: object) -> Path:
+def archive(directory: Path, reference: str = NAME, **config: object) -> Path:
     """Write `directory`/image.tar, as `docker save` would; returns its path.
 
-    config: what differs from the image's default configuration: Cmd=["sh"], User="sailor", ...
+    reference: the image's name.
+    config: what differs from its default configuration: Cmd=["sh"], User="sailor", ...
     """
     layer = io.BytesIO()
     with tarfile.open(fileobj=layer, mode="w") as tar:
@@ -64,7 +68,7 @@ def archive(directory: Path, **config: object) -> Path:
     }
     text = json.dumps(settings).encode()
     name = f"{hashlib.sha256(text).hexdigest()}.json"
-    manifest = [{"Config": name, "RepoTags": [NAME], "Layers": [f"{digest}/layer.tar"]}]
+    manifest = [{"Config": name, "RepoTags": [reference], "Layers": [f"{digest}/layer.tar"]}]
     path = directory / "image.tar"
     with tarfile.open(path, "w") as tar:
         for entry, data in (

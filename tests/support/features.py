@@ -109,6 +109,7 @@ FEATURES: dict[str, Callable[[], str]] = {
     "ip": _program("ip"),
     "ipv6": _ipv6,
     "crun": _program("crun"),
+    "curl": _program("curl"),
     "docker": _program("dockerd"),
     "idmap": _idmap,
     "mypy": _program("mypy"),
