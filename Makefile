@@ -24,6 +24,9 @@ test-engines: .venv/.engines .venv/.built ## Docker, containerd, Podman and buil
 test-vm: .venv/.tools .venv/.built ## the cgroup and container tests in a guest with pure cgroup v2 (MODE=--systemd, QEMU=1)
 	@scripts/test-vm.sh $(MODE) -- $(ARGS)
 
+test-guests: .venv/.tools .venv/.built ## of test-vm what takes minutes only: cgroups and mounts on v2, and the systemd driver
+	@scripts/test-guests.sh $(ARGS)
+
 build: .venv/.built ## the native part, the compiled schemas, the development launcher .venv/bin/orlop
 
 lint: .venv/.tools .venv/.built ## ruff, mypy, shellcheck and the C compiler's warnings
@@ -54,4 +57,4 @@ clean: ## remove the environment and everything built
 .venv/.built: .venv/.ready scripts/build.sh scripts/launcher.sh $(BUILD_INPUTS)
 	@scripts/build.sh
 
-.PHONY: help run test test-unit test-engines test-vm build lint fmt install uninstall clean
+.PHONY: help run test test-unit test-engines test-vm test-guests build lint fmt install uninstall clean

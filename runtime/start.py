@@ -11,7 +11,7 @@ import errno
 import os
 
 from native.plan import MESSAGE, Message
-from runtime import explain, hooks, state
+from runtime import explain, hooks, state, steps
 from runtime.container import Container
 from runtime.errors import WrongStatus
 from runtime.kill import end_all
@@ -24,6 +24,7 @@ def start(root: str, container_id: str) -> None:
 
     Raises WrongStatus, PlanFailed. Then poststart hooks run; if one fails, the container is killed.
     """
+    steps.begin("connect to the init")
     container = Container.open(root, container_id)
     try:
         container.lock()
@@ -31,9 +32,11 @@ def start(root: str, container_id: str) -> None:
         connection = _connect(container.directory.fd)
         container.unlock()
         try:
+            steps.begin("wait for execve")
             _go(connection)
         finally:
             connection.close()
+        steps.begin("poststart hooks")
         _run_poststart(container)
     finally:
         container.close()
