@@ -12,6 +12,10 @@ import sys
 from native import syscalls
 from runtime.console import Terminal
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 #: Not forwarded: what can't be blocked, what is ours, and faults of our own (signal(7)).
 _OWN = frozenset(
     {
@@ -54,8 +58,11 @@ class Foreground:
         if self._terminal is not None:
             self._terminal.restore()
 
-    def wait(self, pid: int) -> int:
-        """Serve a child of ours until it ends. Returns its status as a shell has it."""
+    def wait(self, pid: int, removal: Sequence[str] = ()) -> int:  # noqa: ARG002
+        """Serve a child of ours until it ends. Returns its status as a shell has it.
+
+        removal: the call that comes next, for a caller that waits by itself (runtime.warm).
+        """
         poll = select.poll()
         poll.register(self._signals, select.POLLIN)
         terminal = self._terminal
