@@ -53,7 +53,7 @@ except SystemExit as end:
         print(calls)
     sys.exit(end.code)
 """
-LAUNCHER = Path(sys.executable).with_name("orlop")
+LAUNCHER = Path(sys.executable).with_name("orlop-cold")
 
 
 def counted(orlop: Cli, function: str, limit: int, *argv: str) -> int:
