@@ -92,10 +92,14 @@ def preload() -> None:
 
 
 class Planner:
-    """Workers on a listening socket."""
+    """Workers on a listening socket.
 
-    def __init__(self, listener: _socket.socket, program: str) -> None:
+    program: directory of the programs; tell: told what becomes of each call.
+    """
+
+    def __init__(self, listener: _socket.socket, program: str, tell: Callable[[str], None]) -> None:
         self._listener = listener
+        self._tell = tell
         self._ours = warm.Surroundings.of("/proc/self", program)
         self._notes, self._note = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._wakeup, self._woken = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -182,7 +186,7 @@ class Planner:
             prctl.set_pdeathsig(0)
             os.write(self._note, os.getpid().to_bytes(_NOTE, sys.byteorder))
             if not refuse:
-                warm.serve(_socket.socket(fileno=descriptor), self._ours)
+                warm.serve(_socket.socket(fileno=descriptor), self._ours, self._tell)
         except BaseException as error:  # noqa: BLE001 - the worker's end, whatever it is
             _report(error)
         finally:

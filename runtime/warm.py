@@ -22,7 +22,7 @@ from runtime.host import read_small
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 lib = plan.lib
 OP = Struct("=II6q")
@@ -279,19 +279,24 @@ class RemoteCaller(caller.Caller):
         return RemoteForeground(self._connection, subreaper=subreaper)
 
 
-def serve(socket: _socket.socket, ours: Surroundings) -> None:
-    """Do the call of whoever connected; the process is of no use for another afterwards."""
+def serve(socket: _socket.socket, ours: Surroundings, tell: Callable[[str], None]) -> None:
+    """Do the call of whoever connected; the process is of no use for another afterwards.
+
+    tell: told what becomes of the call.
+    """
     connection = Connection(socket)
     socket.setsockopt(_socket.SOL_SOCKET, _socket.SO_PASSCRED, 1)
     pid = _peer(socket)
     pidfd = os.pidfd_open(pid)
     connection.tell(lib.CALL_HELLO, [lib.CALL_PROTOCOL])
     request = _receive(socket, pid)
-    theirs = Surroundings.of(f"/proc/{pid}", request.program if request else "")
     # The pidfd is older than the caller's message: nobody else can have had the pid since.
-    if request is None or ours.difference(theirs) or _has_ended(pidfd):
+    difference = _difference(ours, request, pid) or ("its end" if _has_ended(pidfd) else "")
+    if request is None or difference:
+        tell(f"pid {pid}: to be done cold for {difference}")
         connection.tell(lib.CALL_COLD)
         return
+    tell(f"pid {pid}: a call of {len(request.words)} words")
     os.close(pidfd)
     connection = Connection(_take_over(socket, request))
     caller.current = RemoteCaller(connection, pid)
@@ -301,6 +306,16 @@ def serve(socket: _socket.socket, ours: Surroundings) -> None:
 
     status = cli.main(request.words)
     connection.tell(lib.CALL_EXIT, [status])
+
+
+def _difference(ours: Surroundings, request: Request | None, pid: int) -> str:
+    """Why the call is not to be done here, "" for no reason."""
+    if request is None:
+        return "its form"
+    try:
+        return ours.difference(Surroundings.of(f"/proc/{pid}", request.program))
+    except FileNotFoundError:
+        return "its end"
 
 
 def _peer(socket: _socket.socket) -> int:

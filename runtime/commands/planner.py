@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Stay, with everything imported, and do the calls of this user's other `orlop` commands.
 
-They find it by its socket: /run/orlop-planner.sock, or $XDG_RUNTIME_DIR/orlop-planner.sock for an
-unprivileged user; ORLOP_PLANNER in their environment names another, or, empty, forbids it.
+With --debug, a line for each of them. They find it by its socket: /run/orlop-planner.sock, or
+$XDG_RUNTIME_DIR/orlop-planner.sock for an unprivileged user; ORLOP_PLANNER in their environment
+names another, or, empty, forbids it.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def run(call: Globals, options: Options, arguments: Sequence[str]) -> int:  # no
     try:
         planner.preload()
         program = os.path.dirname(os.path.realpath(sys.argv[0]))
-        planner.Planner(listener, program).run(_ready)
+        planner.Planner(listener, program, call.log.debug).run(_ready)
     finally:
         if path:
             os.unlink(path)
