@@ -18,6 +18,7 @@ from runtime import (
     processes,
     state,
     stdio,
+    steps,
     sysctl,
 )
 from runtime.compile import compile_container
@@ -47,9 +48,11 @@ class CreateOptions:
     console: called with the terminal's master, which it owns; None: the spec must not ask for one.
     console_required: the spec must ask for one, because somebody waits for it.
     stdio: descriptors of the process. preserved: further ones, its 3 and on; the first listen_fds
-    of them are sockets for it (sd_listen_fds(3)). pid_file: where
-    its pid is written. no_pivot: the root is moved instead. systemd_cgroup: the driver.
+    of them are sockets for it (sd_listen_fds(3)). pid_file: where its pid is written. pidfd: called
+    with a pidfd of it, which it owns. no_pivot: the root is moved instead. systemd_cgroup: the
+    driver. rootless: whether permission for cgroups may lack; None: as the caller's rights are.
     allowed_annotations: what annotations that are potentially unsafe must begin with to count.
+    notify: the container gets a socket to say that it is ready (runtime.notify_socket).
     on_plan: called with the plan before it runs. on_warning: called with what does not stop the
     operation.
     """
@@ -61,10 +64,13 @@ class CreateOptions:
         "listen_fds",
         "new_keyring",
         "no_pivot",
+        "notify",
         "on_plan",
         "on_warning",
         "pid_file",
+        "pidfd",
         "preserved",
+        "rootless",
         "stdio",
         "systemd_cgroup",
     )
@@ -76,10 +82,13 @@ class CreateOptions:
         self.listen_fds = 0
         self.new_keyring = True
         self.no_pivot = False
+        self.notify = False
         self.on_plan: Callable[[Plan], None] | None = None
         self.on_warning: Callable[[str], None] | None = None
         self.pid_file = ""
+        self.pidfd: Callable[[int], None] | None = None
         self.preserved: Sequence[int] = ()
+        self.rootless: bool | None = None
         self.stdio: Sequence[int] = (0, 1, 2)
         self.systemd_cgroup = False
 
@@ -92,9 +101,11 @@ def create(root: str, container_id: str, bundle_path: str, options: CreateOption
     state.check_id(container_id)
     if exists(root, container_id):
         raise AlreadyExists(container_id)
+    steps.begin("load and check the bundle")
     bundle = prepare.load_bundle(bundle_path)
     _check_console(bundle.spec, options)
     prepare.check_labels(bundle.spec["process"], bundle.spec.get("linux", {}))
+    steps.begin("look at the host")
     facts = host.gather()
     record = Record(container_id, bundle.path, bundle.rootfs)
     record.creator = state.creator()
@@ -105,13 +116,16 @@ def create(root: str, container_id: str, bundle_path: str, options: CreateOption
         namespace["type"] == "pid" and not namespace.get("path")
         for namespace in bundle.spec.get("linux", {}).get("namespaces", ())
     )
-    os.makedirs(root, mode=0o700, exist_ok=True)
+    state.make_root(root)
+    steps.begin("seccomp filter")
     filter_ = prepare.seccomp_filter(bundle.spec)
+    steps.begin("find the cgroup")
     cgroup = prepare.resolve_cgroup(
         bundle.spec,
         container_id,
         facts,
         systemd=options.systemd_cgroup,
+        rootless=options.rootless,
         allowed=options.allowed_annotations,
     )
     cgroup.verify_unused()
@@ -119,6 +133,7 @@ def create(root: str, container_id: str, bundle_path: str, options: CreateOption
     sysctl.check_joined(bundle.spec)
     resctrl = prepare.resolve_resctrl(bundle.spec, container_id)
     record.resctrl = resctrl.saved() if resctrl is not None else None
+    steps.begin("write the state")
     directory = Directory.reserve(root, record)
     try:
         creation = _Creation(bundle, record, directory, cgroup, facts, options)
@@ -187,11 +202,17 @@ class _Creation:
     def run(self, filter_: Filter | None) -> int:
         """Make it all; the caller undoes what this leaves on failure."""
         self.filter = filter_
+        if self.options.notify:
+            from runtime import notify_socket
+
+            self.spec = notify_socket.prepare(self.spec, self.directory)
+        steps.begin("make the cgroup")
         self.cgroup.create(self.spec.get("linux", {}).get("resources", {}))
         if not self.cgroup.needs_init:
             self._cgroup_made()
         if self.resctrl is not None:
             self.resctrl.create(self.spec["linux"]["intelRdt"])
+        steps.begin("compile the plan")
         request = prepare.request_for(self.record.id, self.bundle.rootfs, self.cgroup, self.resctrl)
         request.bundle = self.bundle.path
         request.new_keyring = self.options.new_keyring
@@ -203,6 +224,7 @@ class _Creation:
         table = Table()
         cgroup_fd = -1
         try:
+            steps.begin("open descriptors")
             table.open(made, self.directory.fd, self.cgroup)
             if request.clone_into_cgroup:
                 fd = self.cgroup.clone_fd()
@@ -309,6 +331,8 @@ class _Creation:
         """Status "created" is on disk before the init may go on without us."""
         self.record.init = processes.Identity.of(pid)
         self.record.creator = None
+        if self.options.pidfd is not None:
+            self.options.pidfd(os.pidfd_open(pid))  # our child, not waited for
         if self.options.pid_file:
             pid_file.write(self.options.pid_file, pid)
         self.directory.write(self.record)

@@ -193,8 +193,11 @@ class RemoteForeground:
     def restore(self) -> None:
         """See Foreground: the caller does it when it ends."""
 
-    def wait(self, pid: int, removal: Sequence[str] = ()) -> int:
-        """Leave the process, and what comes after it, to the caller: this worker is done."""
+    def wait(self, pid: int, notify: None = None, removal: Sequence[str] = ()) -> int:  # noqa: ARG002
+        """Leave the process, and what comes after it, to the caller: this worker is done.
+
+        notify: None; whoever has a NOTIFY_SOCKET does it cold.
+        """
         sys.stdout.flush()
         fds = []
         if removal:

@@ -4,6 +4,7 @@
 #   PREFIX/lib/orlop/VERSION[.N]/   one installation: packages, their dependencies, the programs orlop
 #                                   (native) and orlop-cold (the same work without a warm planner)
 #   PREFIX/bin/orlop                a link to the newest installation's program
+#   PREFIX/share/...                man pages and completion for bash, zsh and fish, of the newest
 #
 # An installation is never changed once it is linked. The same version again becomes VERSION.1,
 # VERSION.2, ...: a shim that lives for months imports modules late, and must get those of the
@@ -30,6 +31,11 @@ make_directory() {
     made+=("$1")
 }
 
+note_made() {
+    [ ${#made[@]} = 0 ] || printf '%s\n' "${made[@]}" >>"$stage$base/.made"
+    made=()
+}
+
 # The name for this installation: the version, numbered when that is taken.
 vacant() {
     local name=$1 n=0
@@ -49,6 +55,32 @@ packages_into() {
     rm -rf "${1:?}/bin"    # the dependencies' programs
     # Tracebacks name the files as they will be, not as staged.
     .venv/bin/python -m compileall -q -j 0 -s "$1" -p "$base/$name/packages" "$1"
+}
+
+# Man pages and completion. Those of the installation before are known by .documents, and replaced.
+documents_into() {
+    local file old=$stage$base/.documents
+    for file in "${documents[@]}"; do
+        make_directory "$(dirname "$prefix/$file")"
+        install -m 644 "$work/documents/$file" "$stage$prefix/$file"
+    done
+    if [ -f "$old" ]; then # what this version has no more
+        while read -r file; do
+            rm -f "$stage$prefix/$file"
+        done < <(LC_ALL=C comm -23 "$old" <(printf '%s\n' "${documents[@]}"))
+    fi
+    printf '%s\n' "${documents[@]}" >"$old"
+}
+
+# A page or a script of the same name that no installation of ours made is somebody else's.
+refuse_foreign_documents() {
+    local file
+    for file in "${documents[@]}"; do
+        if [ -e "$stage$prefix/$file" ] && ! grep -qsxF "$file" "$stage$base/.documents"; then
+            echo "install: $stage$prefix/$file: exists, and is not ours" >&2
+            exit 1
+        fi
+    done
 }
 
 # Removes installations other than the newest and the one before (a process may have started from
@@ -71,8 +103,11 @@ if [ -e "$link" ] && [[ $(readlink "$link") != ../lib/orlop/* ]]; then
     echo "install: $link: exists, and is not ours" >&2
     exit 1
 fi
+.venv/bin/python -m runtime.documents "$work/documents"
+mapfile -t documents < <(cd "$work/documents" && find . -type f -printf '%P\n' | LC_ALL=C sort)
+refuse_foreign_documents
 previous=$(readlink "$link" | cut -d/ -f4 || true)
-[ ${#made[@]} = 0 ] || printf '%s\n' "${made[@]}" >>"$stage$base/.made"
+note_made
 
 name=$(vacant "$version")
 new=$stage$base/$name
@@ -82,6 +117,8 @@ mv "$new/packages/native/orlop" "$new/bin/orlop"
 scripts/launcher.sh .venv/bin/python "$base/$name/packages" >"$new/bin/orlop-cold"
 chmod 755 "$new/bin/orlop" "$new/bin/orlop-cold"
 
+documents_into
+note_made
 ln -s "../lib/orlop/$name/bin/orlop" "$link.$name"
 mv -T "$link.$name" "$link"    # rename(2): at any moment there is a whole program
 new=

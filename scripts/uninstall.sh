@@ -12,6 +12,11 @@ link=$stage$prefix/bin/orlop
 if [[ $(readlink "$link") = ../lib/orlop/* ]]; then
     rm "$link"
 fi
+if [ -f "$base/.documents" ]; then # man pages and completion
+    while read -r file; do
+        rm -f "$stage$prefix/$file"
+    done <"$base/.documents"
+fi
 made=()
 [ ! -f "$base/.made" ] || mapfile -t made <"$base/.made"
 rm -rf "$base"

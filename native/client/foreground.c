@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -29,6 +30,8 @@ static int signals = -1;
 static int master = -1;
 static bool raw, input_ended;
 static struct termios saved;
+static int guard_pipe = -1; /* its guard puts the terminal back when we end without a word */
+static pid_t guard;
 
 /* From now on signals wait for us instead of ending us. Returns 0, or -1 with errno. */
 int foreground_begin(bool subreaper)
@@ -55,6 +58,50 @@ static void resize(void)
 		ioctl(master, TIOCSWINSZ, &size);
 }
 
+/*
+ * The guard, as runtime/terminal_guard.py: in a session of its own, so that what is
+ * sent to our group is not meant for it, and no SIGTTOU stops it; with no descriptor
+ * but the terminal's, so that nobody waits for it.
+ */
+static void watch(int reader, const struct termios *mode)
+{
+	struct termios now;
+	char word;
+
+	setsid();
+	dup2(reader, 1);
+	close_range(2, ~0U, 0);
+	if (read(1, &word, 1) == 0 && tcgetattr(0, &now) == 0 && now.c_lflag == mode->c_lflag &&
+	    now.c_iflag == mode->c_iflag && now.c_oflag == mode->c_oflag)
+		tcsetattr(0, TCSANOW, &saved);
+	_exit(0);
+}
+
+static void start_guard(const struct termios *mode)
+{
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return; /* the call goes on without: it is for its killing only */
+	guard = fork();
+	if (guard == 0)
+		watch(ends[0], mode);
+	close(ends[0]);
+	guard_pipe = ends[1];
+}
+
+static void end_guard(void)
+{
+	if (guard_pipe < 0)
+		return;
+	if (write(guard_pipe, ".", 1) < 0) {
+		/* it was killed itself */
+	}
+	close(guard_pipe);
+	guard_pipe = -1;
+	waitpid(guard, NULL, 0);
+}
+
 /* The container's terminal: from now on ours, if standard input is one, is in raw mode. */
 void foreground_attach(int descriptor)
 {
@@ -68,6 +115,8 @@ void foreground_attach(int descriptor)
 	mode.c_cc[VMIN] = saved.c_cc[VMIN];
 	mode.c_cc[VTIME] = saved.c_cc[VTIME];
 	raw = tcsetattr(0, TCSANOW, &mode) == 0;
+	if (raw)
+		start_guard(&mode);
 	resize();
 }
 
@@ -77,6 +126,7 @@ void foreground_restore(void)
 	if (raw)
 		tcsetattr(0, TCSADRAIN, &saved);
 	raw = false;
+	end_guard();
 }
 
 static bool write_all(int fd, const char *data, ssize_t size)

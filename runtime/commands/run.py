@@ -7,7 +7,7 @@ exit with its status, or 128 and the signal that ended it. With --detach, return
 
 from __future__ import annotations
 
-from runtime import caller
+from runtime import caller, steps
 from runtime.commands import creating
 from runtime.create import create
 from runtime.delete import delete
@@ -47,9 +47,12 @@ def run(call: Globals, options: Options, arguments: Sequence[str]) -> int:
     try:
         pid = create(call.root, container_id, bundle, wanted)
         try:
-            start(call.root, container_id)
+            notify = creating.notify_socket()
+            start(call.root, container_id, notify)
+            steps.end()
             keeps = options.flag("keep")
-            status = foreground.wait(pid, () if keeps else _removal(call, container_id))
+            removal = () if keeps else _removal(call, container_id)
+            status = foreground.wait(pid, notify, removal)
         except BaseException:
             _remove(call, container_id)
             raise
@@ -82,7 +85,10 @@ def _detached(
     try:
         create(call.root, container_id, bundle, wanted)
         try:
-            start(call.root, container_id)
+            notify = creating.notify_socket()
+            start(call.root, container_id, notify)
+            if notify is not None:
+                notify.wait()
         except BaseException:
             _remove(call, container_id)
             raise

@@ -25,7 +25,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 #: Features that set-up provides, or that come with being root on a machine of the README.
-HERE = frozenset({"root", "rootless", "userns", "cc", "mypy", "ruff", "shellcheck"})
+HERE = frozenset(
+    {
+        *("root", "rootless", "userns", "cc", "mypy", "ruff", "shellcheck"),
+        *("bash", "zsh", "fish", "groff"),
+    }
+)
 
 #: An unprivileged user that every Debian has (nobody); the tests' rootless containers are its.
 NOBODY = 65534
@@ -100,13 +105,19 @@ def _program(name: str) -> Callable[[], str]:
 
 #: name -> function that returns the reason why it is missing, "" where it is there.
 FEATURES: dict[str, Callable[[], str]] = {
+    "bash": _program("bash"),
     "cc": _program("gcc"),
     "cgroup1": _cgroup1,
     "cgroup2": _cgroup2,
+    "containerd": _program("containerd"),
     "criu": _program("criu"),
     "ip": _program("ip"),
     "ipv6": _ipv6,
     "crun": _program("crun"),
+    "curl": _program("curl"),
+    "docker": _program("dockerd"),
+    "fish": _program("fish"),
+    "groff": _program("groff"),
     "idmap": _idmap,
     "mypy": _program("mypy"),
     "newuidmap": _program("newuidmap"),
@@ -117,8 +128,10 @@ FEATURES: dict[str, Callable[[], str]] = {
     "shellcheck": _program("shellcheck"),
     "systemd": _systemd,
     "timens": _timens,
+    "tini": _program("tini"),
     "userns": _userns,
     "vm": _vm,
+    "zsh": _program("zsh"),
 }
 
 
