@@ -7,7 +7,9 @@ cd "$(dirname "$0")/.."
 .venv/bin/python native/build.py
 .venv/bin/python -m spec.compile_schema
 site=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-scripts/launcher.sh .venv/bin/python "$PWD" "$site" >.venv/bin/orlop.new
-chmod 755 .venv/bin/orlop.new
+scripts/launcher.sh .venv/bin/python "$PWD" "$site" >.venv/bin/orlop-cold.new
+cp native/orlop .venv/bin/orlop.new
+chmod 755 .venv/bin/orlop.new .venv/bin/orlop-cold.new
+mv .venv/bin/orlop-cold.new .venv/bin/orlop-cold
 mv .venv/bin/orlop.new .venv/bin/orlop
 touch .venv/.built

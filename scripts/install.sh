@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Installs into PREFIX (/usr/local), staged below DESTDIR if that is set:
-#   PREFIX/lib/orlop/VERSION[.N]/   one installation: packages, their dependencies, the program
+#   PREFIX/lib/orlop/VERSION[.N]/   one installation: packages, their dependencies, the programs orlop
+#                                   (native) and orlop-cold (the same work without a warm planner)
 #   PREFIX/bin/orlop                a link to the newest installation's program
 #   PREFIX/share/...                man pages and completion for bash, zsh and fish, of the newest
 #
@@ -112,8 +113,9 @@ name=$(vacant "$version")
 new=$stage$base/$name
 mkdir "$new" "$new/bin"
 packages_into "$new/packages"
-scripts/launcher.sh .venv/bin/python "$base/$name/packages" >"$new/bin/orlop"
-chmod 755 "$new/bin/orlop"
+mv "$new/packages/native/orlop" "$new/bin/orlop"
+scripts/launcher.sh .venv/bin/python "$base/$name/packages" >"$new/bin/orlop-cold"
+chmod 755 "$new/bin/orlop" "$new/bin/orlop-cold"
 
 documents_into
 note_made
