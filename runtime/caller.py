@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import os
 
-from native import syscalls
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,6 +48,8 @@ class Caller:
         flags: int,
     ) -> tuple[int, int]:
         """Start an init, see native.syscalls.spawn."""
+        from native import syscalls
+
         return syscalls.spawn(executable, fds, base, clone_flags, cgroup, flags)
 
     def run(
