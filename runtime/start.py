@@ -19,10 +19,16 @@ from spec import jsontext
 from spec.errors import OrlopError
 
 
-def start(root: str, container_id: str) -> None:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def start(root: str, container_id: str, on_running: Callable[[], None] | None = None) -> None:
     """Start the user's program in a created container; returns once execve succeeded.
 
-    Raises WrongStatus, PlanFailed. Then poststart hooks run; if one fails, the container is killed.
+    Then poststart hooks run; if one fails, the container is killed. on_running: called before
+    them. Raises WrongStatus, PlanFailed.
     """
     container = Container.open(root, container_id)
     try:
@@ -34,6 +40,8 @@ def start(root: str, container_id: str) -> None:
             _go(connection)
         finally:
             connection.close()
+        if on_running is not None:
+            on_running()
         _run_poststart(container)
     finally:
         container.close()

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Installs into PREFIX (/usr/local), staged below DESTDIR if that is set:
 #   PREFIX/lib/orlop/VERSION[.N]/   one installation: packages, their dependencies, the program
-#   PREFIX/bin/orlop                a link to the newest installation's program
+#   PREFIX/bin/orlop, containerd-shim-orlop-v1   links to the newest installation's programs
 #
 # An installation is never changed once it is linked. The same version again becomes VERSION.1,
 # VERSION.2, ...: a shim that lives for months imports modules late, and must get those of the
@@ -66,10 +66,13 @@ version=$(.venv/bin/python -c 'import tomllib; print(tomllib.load(open("pyprojec
 make_directory "$base"
 make_directory "$prefix/bin"
 link=$stage$prefix/bin/orlop
-if [ -e "$link" ] && [[ $(readlink "$link") != ../lib/orlop/* ]]; then
-    echo "install: $link: exists, and is not ours" >&2
-    exit 1
-fi
+shim=$stage$prefix/bin/containerd-shim-orlop-v1
+for program in "$link" "$shim"; do
+    if [ -e "$program" ] && [[ $(readlink "$program") != ../lib/orlop/* ]]; then
+        echo "install: $program: exists, and is not ours" >&2
+        exit 1
+    fi
+done
 previous=$(readlink "$link" | cut -d/ -f4 || true)
 [ ${#made[@]} = 0 ] || printf '%s\n' "${made[@]}" >>"$stage$base/.made"
 
@@ -77,11 +80,15 @@ name=$(vacant "$version")
 new=$stage$base/$name
 mkdir "$new" "$new/bin"
 packages_into "$new/packages"
-scripts/launcher.sh .venv/bin/python "$base/$name/packages" >"$new/bin/orlop"
-chmod 755 "$new/bin/orlop"
-
-ln -s "../lib/orlop/$name/bin/orlop" "$link.$name"
-mv -T "$link.$name" "$link"    # rename(2): at any moment there is a whole program
+for program in runtime.cli:"$link" shim.bootstrap:"$shim"; do
+    path=$new/bin/${program##*/}
+    scripts/launcher.sh "${program%%:*}" .venv/bin/python "$base/$name/packages" >"$path"
+    chmod 755 "$path"
+    ln -s "../lib/orlop/$name/bin/${program##*/}" "${program#*:}.$name"
+done
+# rename(2): at any moment there is a whole program
+mv -T "$shim.$name" "$shim"
+mv -T "$link.$name" "$link"
 new=
 prune
 echo "installed $prefix/bin/orlop ($base/$name)"
