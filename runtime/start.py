@@ -18,7 +18,6 @@ from runtime.kill import end_all
 from spec import jsontext
 from spec.errors import OrlopError
 
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
