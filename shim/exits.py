@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a shim keeps on disk, in the bundle, for whoever finds its container later.
 
+BUNDLE/init.pid             the pid of the init, where containerd's own shim has it
 BUNDLE/shim.json            how the container was made; read by `delete` when the shim is gone
 BUNDLE/exits/init.json      how the init ended, written before anybody is told
 BUNDLE/exits/exec-ID.json   the same of an exec process, until it is deleted
@@ -15,6 +16,7 @@ from spec import jsontext
 from spec.errors import OrlopError
 
 RECORD = "shim.json"
+INIT_PID = "init.pid"
 _DIRECTORY = "exits"
 
 
@@ -65,10 +67,11 @@ def clear(bundle: str) -> None:
         os.rmdir(directory)
     except FileNotFoundError:
         pass
-    try:
-        os.unlink(os.path.join(bundle, RECORD))
-    except FileNotFoundError:
-        pass
+    for name in (INIT_PID, RECORD):
+        try:
+            os.unlink(os.path.join(bundle, name))
+        except FileNotFoundError:
+            continue
 
 
 def _path(bundle: str, exec_id: str) -> str:

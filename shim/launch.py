@@ -9,13 +9,17 @@ import os
 import sys
 from _blake2 import blake2b  # hashlib would load all of OpenSSL
 
-from shim import messages
+from shim import messages, options
+from shim.options import Options
 from shim.protobuf import Malformed
+from shim.ttrpc import RpcError
 from spec import jsontext
 from spec.errors import OrlopError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from shim.bootstrap import Flags
     from shim.protobuf import Values
 
@@ -30,7 +34,16 @@ _OOM_MAX = 1000
 class Wanted:
     """What `start` was asked for, by flags and standard input."""
 
-    __slots__ = ("address", "bundle", "events", "id", "namespace", "result", "socket_dir")
+    __slots__ = (
+        "address",
+        "bundle",
+        "events",
+        "id",
+        "namespace",
+        "options",
+        "result",
+        "socket_dir",
+    )
 
     def __init__(self, flags: Flags, stdin: bytes) -> None:
         self.id = flags.text("id")
@@ -40,10 +53,16 @@ class Wanted:
         self.events = os.environ.get("TTRPC_ADDRESS", "")
         self.socket_dir = flags.text("socket-dir") or SOCKETS
         self.result = False
+        self.options = Options()
         if not self.id or not self.namespace:
             raise ValueError("start needs -id and -namespace")
         params = bootstrap_params(stdin, self.id, self.namespace)
-        if params is not None:
+        if params is None:
+            self.options = _options([stdin])
+        else:
+            self.options = _options(
+                [messages.ANY.encode(e["value"] or {}) for e in params["extensions"]]
+            )
             self.result = True
             self.events = params["ttrpc_address"] or self.events
             self.address = params["grpc_address"] or self.address
@@ -65,6 +84,16 @@ def bootstrap_params(stdin: bytes, container_id: str, namespace: str) -> Values 
         if (params["instance_id"], params["namespace"]) == (container_id, namespace)
         else None
     )
+
+
+def _options(candidates: Sequence[bytes]) -> Options:
+    """The first of these that is an Any with options; Create says what is wrong with any."""
+    for data in candidates:
+        try:
+            return options.load(messages.ANY.decode(data))
+        except (Malformed, RpcError):
+            continue
+    return Options()
 
 
 def start(flags: Flags) -> int:
@@ -183,6 +212,8 @@ def _detach(wanted: Wanted, listener: _socket.socket, path: str) -> None:
             kept = listener
         os.closerange(_DESCRIPTOR + 1, _FDS)
         _set_oom_score(min(score, _OOM_MAX))
+        if wanted.options.shim_cgroup:
+            join_cgroup(wanted.options.shim_cgroup)
         serve(kept, wanted.namespace, wanted.events, path, wanted.bundle)
         status = 0
     finally:
@@ -219,6 +250,16 @@ def _write_address(bundle: str, address: str) -> None:
     with open(part, "w", encoding="utf-8", errors="surrogateescape") as file:
         file.write(address)
     os.rename(part, os.path.join(bundle, "address"))
+
+
+def join_cgroup(path: str) -> None:
+    """Move this process to an existing cgroup. Raises OrlopError, OSError."""
+    from runtime import cgroups
+
+    cgroup = cgroups.resolve(path, "shim")
+    for fd in cgroup.join_fds():
+        os.write(fd, b"0")
+        os.close(fd)
 
 
 def _oom_score() -> int:

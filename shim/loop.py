@@ -36,7 +36,7 @@ class Loop:
     """
 
     def __init__(self, on_error: Callable[[Exception], None]) -> None:
-        self._on_error = on_error
+        self.on_error = on_error
         self._epoll = select.epoll()
         self._watched: dict[int, Callable[[int], None]] = {}
         self._timers: list[Timer] = []
@@ -74,7 +74,7 @@ class Loop:
                     try:
                         act(events)
                     except Exception as error:  # noqa: BLE001 - see on_error
-                        self._on_error(error)
+                        self.on_error(error)
             self._run_timers()
 
     def _patience(self) -> float:
@@ -92,4 +92,4 @@ class Loop:
                 try:
                     act()
                 except Exception as error:  # noqa: BLE001 - see on_error
-                    self._on_error(error)
+                    self.on_error(error)

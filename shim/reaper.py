@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from shim.loop import Loop
     from shim.worker import Workers
 
+# Those that ask a daemon to end are taken, and answered with nothing: whoever stops all processes
+# of containerd's service must not take the containers' exits with them. Blocked, not ignored: hooks
+# and loggers start with an empty mask.
+_HELD = (_signal.SIGCHLD, _signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP)
 _SIGNALED = 128  # a shell's status of a process that a signal ended
 
 
@@ -41,8 +45,8 @@ class Reaper:
         import prctl
 
         prctl.set_child_subreaper(1)
-        _signal.pthread_sigmask(_signal.SIG_BLOCK, [_signal.SIGCHLD])
-        self._signals = syscalls.signalfd([_signal.SIGCHLD])
+        _signal.pthread_sigmask(_signal.SIG_BLOCK, _HELD)
+        self._signals = syscalls.signalfd(_HELD)
         self._workers = workers
         self._expected: dict[int, Callable[[Exit], None]] = {}
         self._early: dict[int, Exit] = {}

@@ -104,6 +104,9 @@ class Connection:
             self._fail(frame.stream, error.code, error.message)
         except Malformed as error:
             self._fail(frame.stream, ttrpc.INVALID_ARGUMENT, f"malformed request: {error}")
+        except Exception as error:  # noqa: BLE001 - one call's trouble is no other's
+            self._fail(frame.stream, ttrpc.UNKNOWN, f"internal error: {error!r}")
+            self._server.loop.on_error(error)
 
     def _check(self, frame: Frame) -> Values:
         if frame.stream % 2 == 0 or frame.stream <= self._last_stream:
