@@ -10,11 +10,9 @@ import os
 import sys
 import time
 
-from shim import exits, messages, options
+from shim import exits, messages
+from shim.exits import Exit, timestamp
 from shim.launch import is_served
-from shim.publisher import timestamp
-from shim.reaper import Exit
-from shim.works import Place, do_delete
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,14 +28,11 @@ def delete(flags: Flags) -> int:
         raise ValueError("delete needs -id and -namespace")
     bundle = flags.text("bundle") or os.getcwd()
     root, _ = exits.read_record(bundle)
-    place = Place(
-        container_id,
-        bundle,
-        root or os.path.join(options.default_root(), namespace),
-        namespace,
-    )
     pid, end = exits.read(bundle) or (0, Exit(_KILLED, time.time_ns()))
-    do_delete(place)
+    if root:  # else the shim itself has deleted it, as after every container that went well
+        from shim.works import Place, do_delete
+
+        do_delete(Place(container_id, bundle, root, namespace))
     _remove_socket(bundle)
     values = {"pid": pid, "exit_status": end.status, "exited_at": timestamp(end.at)}
     sys.stdout.buffer.write(messages.DELETED.encode(values))

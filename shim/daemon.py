@@ -7,6 +7,7 @@ import gc
 import os
 
 from shim.loop import Loop
+from shim.preload import preload
 from shim.publisher import Publisher
 from shim.reaper import Reaper
 from shim.server import Server
@@ -56,6 +57,7 @@ class Daemon:
 
     def run(self) -> None:
         """Serve until the end."""
+        preload()
         gc.collect()
         gc.freeze()  # what is here now is shared with workers as long as nobody touches it
         self.settle()

@@ -11,13 +11,32 @@ from __future__ import annotations
 
 import os
 
-from shim.reaper import Exit
 from spec import jsontext
 from spec.errors import OrlopError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from shim.protobuf import Values
 
 RECORD = "shim.json"
 INIT_PID = "init.pid"
 _DIRECTORY = "exits"
+_NANO = 1_000_000_000
+
+
+class Exit:
+    """How a process ended. status: its exit code, or 128 and the signal; at: ns since 1970."""
+
+    __slots__ = ("at", "status")
+
+    def __init__(self, status: int, at: int) -> None:
+        self.status = status
+        self.at = at
+
+
+def timestamp(nanoseconds: int) -> Values:
+    """google.protobuf.Timestamp of nanoseconds since the epoch."""
+    return {"seconds": nanoseconds // _NANO, "nanos": nanoseconds % _NANO}
 
 
 def write_record(bundle: str, root: str, *, mounted: bool) -> None:

@@ -11,6 +11,7 @@ import errno
 import time
 
 from shim import messages, ttrpc
+from shim.exits import timestamp
 from shim.loop import READ
 from shim.protobuf import Malformed
 from shim.ttrpc import Frame, Frames
@@ -26,7 +27,6 @@ SERVICE = "containerd.services.events.ttrpc.v1.Events"
 _DELAYS = (0.1, 0.5, 1.0, 2.0, 4.0)
 _PATIENCE = 5.0  # for the answer to one event
 _QUEUE = 4096  # events; a master that stays away must not make us grow
-_NANO = 1_000_000_000
 
 
 class Publisher:
@@ -77,7 +77,7 @@ class Publisher:
             "service": SERVICE,
             "method": "Forward",
             "payload": self._queue[0],
-            "timeout_nano": int(_PATIENCE * _NANO),
+            "timeout_nano": int(_PATIENCE * 1e9),
             "metadata": [{"key": "containerd-namespace-ttrpc", "value": self._namespace}],
         }
         try:
@@ -162,8 +162,3 @@ class Publisher:
             self._loop.forget(self._socket.fileno())
             self._socket.close()
             self._socket = None
-
-
-def timestamp(nanoseconds: int) -> Values:
-    """google.protobuf.Timestamp of nanoseconds since the epoch."""
-    return {"seconds": nanoseconds // _NANO, "nanos": nanoseconds % _NANO}

@@ -12,6 +12,7 @@ import os
 import time
 
 from native import syscalls
+from shim.exits import Exit
 from shim.loop import READ
 
 TYPE_CHECKING = False
@@ -26,16 +27,6 @@ if TYPE_CHECKING:
 # and loggers start with an empty mask.
 _HELD = (_signal.SIGCHLD, _signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP)
 _SIGNALED = 128  # a shell's status of a process that a signal ended
-
-
-class Exit:
-    """How a process ended. status: its exit code, or 128 and the signal; at: ns since 1970."""
-
-    __slots__ = ("at", "status")
-
-    def __init__(self, status: int, at: int) -> None:
-        self.status = status
-        self.at = at
 
 
 class Reaper:

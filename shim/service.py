@@ -85,6 +85,8 @@ class TaskService:
         _check_id(asked["id"])
         if asked["id"] in self._tasks:
             raise RpcError(ttrpc.ALREADY_EXISTS, f"container {asked['id']!r}: already exists")
+        if asked["checkpoint"]:
+            raise RpcError(ttrpc.UNIMPLEMENTED, "create from a checkpoint")
         given = options.load(asked["options"])
         root = os.path.join(given.root, self._daemon.namespace)
         place = Place(asked["id"], asked["bundle"], root, self._daemon.namespace)

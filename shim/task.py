@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from runtime.container import Container
 from shim import exits, ttrpc, works
+from shim.exits import timestamp
 from shim.oom import OomWatch
-from shim.publisher import timestamp
 from shim.ttrpc import RpcError
 from spec.errors import OrlopError
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from runtime.cgroups.cgroup import Cgroup
     from shim.daemon import Daemon
+    from shim.exits import Exit
     from shim.loop import Timer
     from shim.protobuf import Values
-    from shim.reaper import Exit
     from shim.server import Call
     from shim.stdio import Paths, Stdio
     from shim.works import Place

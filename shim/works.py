@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from shim.worker import Channel
     from spec.types import LinuxResources
 
-CONSOLE, RUNNING, LOGGER, WARNING = "console", "running", "logger", "warning"
+CONSOLE, RUNNING, WARNING = "console", "running", "warning"
 
 
 class Place:
@@ -50,7 +50,7 @@ def do_create(
     exits.write_record(place.bundle, place.root, mounted=bool(mounts))
     rootfs.mount(mounts, place.rootfs)
     try:
-        _start_logger(place, stdio, channel)
+        _start_logger(place, stdio)
         wanted = CreateOptions()
         wanted.no_pivot = options.no_pivot
         wanted.new_keyring = options.new_keyring
@@ -72,10 +72,9 @@ def do_create(
     return pid
 
 
-def _start_logger(place: Place, stdio: Stdio, channel: Channel) -> None:
+def _start_logger(place: Place, stdio: Stdio) -> None:
     if stdio.logger is not None:
         stdio.logger.start(place.id, place.namespace)
-        channel.tell(LOGGER)
 
 
 def do_start(place: Place, channel: Channel) -> None:
@@ -91,7 +90,7 @@ def do_exec(place: Place, spec: bytes, stdio: Stdio, channel: Channel) -> int:
     finally:
         container.close()
     process = exec_process.completed(bundles.parse_process(spec, "exec"), own)
-    _start_logger(place, stdio, channel)
+    _start_logger(place, stdio)
     wanted = execute.ExecOptions()
     wanted.stdio = stdio.child
     if stdio.is_terminal:

@@ -12,10 +12,10 @@ import pytest
 
 from shim import exits, launch, messages, options
 from shim.bootstrap import Flags
+from shim.exits import Exit
 from shim.launch import Wanted, answer, bootstrap_params, group, socket_path
 from shim.log_file import File
 from shim.logger import unquote
-from shim.reaper import Exit
 from shim.rootfs import _parsed
 from shim.ttrpc import RpcError
 
