@@ -21,6 +21,9 @@ test-unit: .venv/.tools .venv/.built ## the tests that need no root
 test-vm: .venv/.tools .venv/.built ## the cgroup and container tests in a guest with pure cgroup v2 (MODE=--systemd, QEMU=1)
 	@scripts/test-vm.sh $(MODE) -- $(ARGS)
 
+test-guests: .venv/.tools .venv/.built ## of test-vm what takes minutes only: cgroups and mounts on v2, and the systemd driver
+	@scripts/test-guests.sh $(ARGS)
+
 build: .venv/.built ## the native part, the compiled schemas, the development launcher .venv/bin/orlop
 
 lint: .venv/.tools .venv/.built ## ruff, mypy, shellcheck and the C compiler's warnings
@@ -48,4 +51,4 @@ clean: ## remove the environment and everything built
 .venv/.built: .venv/.ready scripts/build.sh scripts/launcher.sh $(BUILD_INPUTS)
 	@scripts/build.sh
 
-.PHONY: help run test test-unit test-vm build lint fmt install uninstall clean
+.PHONY: help run test test-unit test-vm test-guests build lint fmt install uninstall clean

@@ -17,10 +17,18 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import ModuleType
 
+    from runtime.surface import Command
+
 GLOBAL_FLAGS = (
     Flag("root", "directory of the containers' state", options.VALUE, metavar="DIR"),
     Flag("log", "append messages to FILE", options.VALUE, metavar="FILE"),
-    Flag("log-format", "text (the default) or json", options.VALUE, metavar="FORMAT"),
+    Flag(
+        "log-format",
+        "text (the default) or json",
+        options.VALUE,
+        metavar="FORMAT",
+        choices=("text", "json"),
+    ),
     Flag("debug", "log each step"),
     Flag("systemd-cgroup", "let systemd make the cgroups"),
     Flag(
@@ -29,7 +37,13 @@ GLOBAL_FLAGS = (
         options.LIST,
         metavar="PREFIX",
     ),
-    Flag("rootless", "true, false or auto (the default)", options.VALUE, metavar="WHEN"),
+    Flag(
+        "rootless",
+        "true, false or auto (the default)",
+        options.VALUE,
+        metavar="WHEN",
+        choices=("true", "false", "auto"),
+    ),
     Flag("version", "print the version", short="v"),
     Flag("help", "print this help", short="h"),
 )
@@ -38,6 +52,7 @@ HELP = Flag("help", "print this help", short="h")
 VERBS = {
     "spec": "write a configuration to start from",
     "plan": "print what would happen to a container, and change nothing",
+    "check": "say whether a bundle can run on this host, and what keeps it",
     "create": "make a container; its process waits for start",
     "start": "start the process of a created container",
     "run": "create and start a container, and wait for its process",
@@ -92,19 +107,23 @@ def main(words: Sequence[str] | None = None) -> int:
         log = Log(
             given.text("log"), json=given.text("log-format") == "json", debug=given.flag("debug")
         )
-        _check_globals(given)
         if given.flag("version"):
             return _print(version_text())
         if given.flag("help") or not rest or rest[0] in ("help", "h"):
             return _help(rest[1:])
         call = Globals(given, log)
-        command = _command(rest[0])
-        failure = getattr(command, "FAILURE", 1)
-        flags, arguments = options.parse((*command.FLAGS, HELP), rest[1:])
+        verb = load_command(rest[0])
+        failure = getattr(verb, "FAILURE", 1)
+        flags, arguments = options.parse((*verb.FLAGS, HELP), rest[1:])
         if flags.flag("help"):
             return _help(rest[:1])
-        _check_count(command, arguments)
-        result = command.run(call, flags, arguments)
+        _check_count(verb, arguments)
+        if flags.text("timeline"):
+            from runtime.timeline import recorded
+
+            result = recorded(flags.text("timeline"), lambda: verb.run(call, flags, arguments))
+        else:
+            result = verb.run(call, flags, arguments)
         sys.stdout.flush()
         return int(result)
     except BrokenPipeError:
@@ -115,20 +134,19 @@ def main(words: Sequence[str] | None = None) -> int:
         return failure
 
 
-def _check_globals(given: options.Options) -> None:
-    if given.text("log-format", "text") not in ("text", "json"):
-        raise UsageError(
-            f"invalid value {given.text('log-format')!r} of --log-format: text or json"
-        )
-    if given.text("rootless", "auto") not in ("true", "false", "auto"):
-        raise UsageError(f"invalid value {given.text('rootless')!r} of --rootless")
-
-
-def _command(verb: str) -> ModuleType:
+def load_command(verb: str) -> ModuleType:
+    """The module of a verb. Raises UsageError for an unknown one."""
     if verb not in VERBS:
         raise UsageError(f"unknown command {verb!r}", hint="orlop --help lists them")
     module: ModuleType = __import__(f"runtime.commands.{verb}", fromlist=["run"])
     return module
+
+
+def command(verb: str) -> Command:
+    """What help, man pages and completion say of a verb. Raises UsageError."""
+    from runtime.surface import Command
+
+    return Command(verb, VERBS.get(verb, ""), load_command(verb), HELP)
 
 
 def _check_count(command: ModuleType, arguments: Sequence[str]) -> None:
@@ -148,17 +166,11 @@ def version_text() -> str:
 
 
 def _help(verbs: Sequence[str]) -> int:
+    from runtime import usage
+
     if verbs:
-        command = _command(verbs[0])
-        text = (command.__doc__ or "").strip()
-        flags = options.describe((*command.FLAGS, HELP))
-        return _print(f"usage: orlop {command.USAGE}\n\n{text}\n\n{flags}\n")
-    lines = "\n".join(f"  {verb:<10} {what}" for verb, what in VERBS.items())
-    return _print(
-        "usage: orlop [flags] COMMAND [flags] [arguments]\n\n"
-        "An OCI container runtime. `orlop COMMAND --help` tells more of each.\n\n"
-        f"{lines}\n\nflags:\n{options.describe(GLOBAL_FLAGS)}\n"
-    )
+        return _print(usage.of_command(command(verbs[0])))
+    return _print(usage.of_program(VERBS, GLOBAL_FLAGS))
 
 
 def _print(text: str) -> int:

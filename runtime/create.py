@@ -18,6 +18,7 @@ from runtime import (
     processes,
     state,
     stdio,
+    steps,
     sysctl,
 )
 from runtime.compile import compile_container
@@ -92,9 +93,11 @@ def create(root: str, container_id: str, bundle_path: str, options: CreateOption
     state.check_id(container_id)
     if exists(root, container_id):
         raise AlreadyExists(container_id)
+    steps.begin("load and check the bundle")
     bundle = prepare.load_bundle(bundle_path)
     _check_console(bundle.spec, options)
     prepare.check_labels(bundle.spec["process"], bundle.spec.get("linux", {}))
+    steps.begin("look at the host")
     facts = host.gather()
     record = Record(container_id, bundle.path, bundle.rootfs)
     record.creator = state.creator()
@@ -106,7 +109,9 @@ def create(root: str, container_id: str, bundle_path: str, options: CreateOption
         for namespace in bundle.spec.get("linux", {}).get("namespaces", ())
     )
     os.makedirs(root, mode=0o700, exist_ok=True)
+    steps.begin("seccomp filter")
     filter_ = prepare.seccomp_filter(bundle.spec)
+    steps.begin("find the cgroup")
     cgroup = prepare.resolve_cgroup(
         bundle.spec,
         container_id,
@@ -119,6 +124,7 @@ def create(root: str, container_id: str, bundle_path: str, options: CreateOption
     sysctl.check_joined(bundle.spec)
     resctrl = prepare.resolve_resctrl(bundle.spec, container_id)
     record.resctrl = resctrl.saved() if resctrl is not None else None
+    steps.begin("write the state")
     directory = Directory.reserve(root, record)
     try:
         creation = _Creation(bundle, record, directory, cgroup, facts, options)
@@ -187,11 +193,13 @@ class _Creation:
     def run(self, filter_: Filter | None) -> int:
         """Make it all; the caller undoes what this leaves on failure."""
         self.filter = filter_
+        steps.begin("make the cgroup")
         self.cgroup.create(self.spec.get("linux", {}).get("resources", {}))
         if not self.cgroup.needs_init:
             self._cgroup_made()
         if self.resctrl is not None:
             self.resctrl.create(self.spec["linux"]["intelRdt"])
+        steps.begin("compile the plan")
         request = prepare.request_for(self.record.id, self.bundle.rootfs, self.cgroup, self.resctrl)
         request.bundle = self.bundle.path
         request.new_keyring = self.options.new_keyring
@@ -203,6 +211,7 @@ class _Creation:
         table = Table()
         cgroup_fd = -1
         try:
+            steps.begin("open descriptors")
             table.open(made, self.directory.fd, self.cgroup)
             if request.clone_into_cgroup:
                 fd = self.cgroup.clone_fd()

@@ -11,7 +11,7 @@ import os
 
 from native import plan, syscalls
 from native.plan import Op
-from runtime import devices, host, namespaces, pid_file, process, state, stdio
+from runtime import devices, host, namespaces, pid_file, process, state, stdio, steps
 from runtime.container import Container
 from runtime.context import Context, Request
 from runtime.descriptors import open_tasks
@@ -130,6 +130,7 @@ def execute(root: str, container_id: str, wanted: Process, options: ExecOptions)
         raise UsageError(
             "a terminal needs --console-socket, or an exec that stays in the foreground"
         )
+    steps.begin("find the container")
     container = Container.open(root, container_id)
     try:
         if not (options.ignore_paused and container.status() == "paused"):
@@ -153,12 +154,15 @@ def container_spec(container: Container) -> Spec:
 def _launch(container: Container, pidfd: int, wanted: Process, options: ExecOptions) -> int:
     init = container.record.init
     assert init is not None  # noqa: S101 - for the type checker: it has a pidfd
+    steps.begin("load and check the bundle")
     spec = container_spec(container)
     joined = joined_namespaces(init.pid)
     check_labels(wanted, {})
     if "user" in joined and not wanted.get("terminal"):
         stdio.give(options.stdio, wanted, spec.get("linux", {}))
+    steps.begin("seccomp filter")
     filter_ = seccomp_filter(spec)
+    steps.begin("compile the plan")
     # clone3 would begin in the cgroup: there is no "before" for the initial affinity then.
     late = bool(wanted.get("execCPUAffinity", {}).get("initial"))
     cgroup = container.cgroup()

@@ -14,7 +14,7 @@ from native import plan, syscalls
 from native.executable import sealed_init
 from native.memory_file import memory_file
 from native.plan import ANSWER, MESSAGE, Message
-from runtime import explain
+from runtime import explain, steps
 from spec.errors import OrlopError
 
 TYPE_CHECKING = False
@@ -97,6 +97,7 @@ class Launch:
                 self._spawn(theirs.fileno())
             finally:
                 theirs.close()
+            steps.begin("wait for the init")
             while not self._serve():
                 pass
         except BaseException:
@@ -107,11 +108,14 @@ class Launch:
             self._reap_first_stage()
 
     def _spawn(self, channel: int) -> None:
+        steps.begin("start the init")
+        clock = steps.watch_init(self._plan)
+        descriptors = self._descriptors if clock < 0 else {**self._descriptors, "clock": clock}
         init = sealed_init()
         plan_fd = -1
         try:
             plan_fd = memory_file("orlop-plan", self._plan.pack())
-            table = [self._descriptors[name] for name in self._plan.descriptors()]
+            table = [descriptors[name] for name in self._plan.descriptors()]
             fds = [*self._container_fds, channel, plan_fd, *table]
             self.pid, self.pidfd = syscalls.spawn(
                 init,
@@ -143,8 +147,10 @@ class Launch:
         by_second = message.value != lib.SYNC_SCOPE  # which comes before the fork
         if self._plan.stages > 1 and self.pid == self._first_pid and by_second:
             self._serve()  # the first stage's word about the second is on its way
+        steps.begin("answer", self._plan.ops[message.op])
         answer_fd = self._answer(message.value, fd)
         self._reply(answer_fd)
+        steps.begin("wait for the init")
         return bool(message.value == lib.SYNC_READY)
 
     def _enter_second_stage(self, pid: int) -> None:

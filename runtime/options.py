@@ -21,9 +21,12 @@ _FALSE = frozenset({"false", "0", "f", "F", "FALSE", "False"})
 
 
 class Flag:
-    """One flag. kind: BOOL, VALUE (a text), LIST (repeatable), COUNT (a number, not negative)."""
+    """One flag. kind: BOOL, VALUE (a text), LIST (repeatable), COUNT (a number, not negative).
 
-    __slots__ = ("help", "hidden", "kind", "metavar", "name", "short")
+    choices: the only values that a VALUE may have; () for any.
+    """
+
+    __slots__ = ("choices", "help", "hidden", "kind", "metavar", "name", "short")
 
     def __init__(
         self,
@@ -34,13 +37,24 @@ class Flag:
         short: str = "",
         metavar: str = "",
         hidden: bool = False,
+        choices: Sequence[str] = (),
     ) -> None:
+        self.choices = choices
         self.name = name
         self.help = help
         self.kind = kind
         self.short = short
         self.metavar = metavar or ("N" if kind == COUNT else "VALUE")
         self.hidden = hidden
+
+
+#: Of each command that starts a process; runtime.cli heeds it for them.
+TIMELINE = Flag(
+    "timeline",
+    "write where the time of the start went to FILE: a trace for Perfetto, or a picture (*.svg)",
+    VALUE,
+    metavar="FILE",
+)
 
 
 class Options:
@@ -117,18 +131,8 @@ def _store(values: dict[str, object], flag: Flag, word: str, value: str) -> None
         values[flag.name] = int(value)
     elif flag.kind == LIST:
         values.setdefault(flag.name, []).append(value)  # type: ignore[attr-defined]
+    elif flag.choices and value not in flag.choices:
+        allowed = f"{', '.join(flag.choices[:-1])} or {flag.choices[-1]}"
+        raise UsageError(f"invalid value {value!r} of {word.partition('=')[0]}: {allowed}")
     else:
         values[flag.name] = value
-
-
-def describe(flags: Sequence[Flag]) -> str:
-    """The flags, for --help."""
-    lines = []
-    for flag in flags:
-        if flag.hidden:
-            continue
-        name = f"--{flag.name}" + (f", -{flag.short}" if flag.short else "")
-        if flag.kind != BOOL:
-            name += f" {flag.metavar}"
-        lines.append(f"  {name:<28} {flag.help}")
-    return "\n".join(lines)

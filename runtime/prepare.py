@@ -26,10 +26,15 @@ if TYPE_CHECKING:
 def load_bundle(path: str) -> Bundle:
     """A bundle that can be run: checked, with a root file system that is there."""
     bundle = bundles.load(path)
+    check_rootfs(bundle)
+    return bundle
+
+
+def check_rootfs(bundle: Bundle) -> None:
+    """Raise OrlopError where the root file system is no directory."""
     if not os.path.isdir(bundle.rootfs):
         reason = "not a directory" if os.path.exists(bundle.rootfs) else "no such file or directory"
         raise OrlopError(f"root file system {bundle.rootfs}: {reason}", pointer="/root/path")
-    return bundle
 
 
 def seccomp_filter(spec: Spec, *, cached: bool = True) -> Filter | None:

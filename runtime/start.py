@@ -11,7 +11,7 @@ import errno
 import os
 
 from native.plan import MESSAGE, Message
-from runtime import explain, hooks, state
+from runtime import explain, hooks, state, steps
 from runtime.container import Container
 from runtime.errors import WrongStatus
 from runtime.kill import end_all
@@ -29,6 +29,7 @@ def start(root: str, container_id: str, on_running: Callable[[], None] | None = 
     Then poststart hooks run; if one fails, the container is killed. on_running: called before
     them. Raises WrongStatus, PlanFailed.
     """
+    steps.begin("connect to the init")
     container = Container.open(root, container_id)
     try:
         container.lock()
@@ -36,11 +37,13 @@ def start(root: str, container_id: str, on_running: Callable[[], None] | None = 
         connection = _connect(container.directory.fd)
         container.unlock()
         try:
+            steps.begin("wait for execve")
             _go(connection)
         finally:
             connection.close()
         if on_running is not None:
             on_running()
+        steps.begin("poststart hooks")
         _run_poststart(container)
     finally:
         container.close()

@@ -3,6 +3,7 @@
 # Installs into PREFIX (/usr/local), staged below DESTDIR if that is set:
 #   PREFIX/lib/orlop/VERSION[.N]/   one installation: packages, their dependencies, the program
 #   PREFIX/bin/orlop, containerd-shim-orlop-v1   links to the newest installation's programs
+#   PREFIX/share/...                man pages and completion for bash, zsh and fish, of the newest
 #
 # An installation is never changed once it is linked. The same version again becomes VERSION.1,
 # VERSION.2, ...: a shim that lives for months imports modules late, and must get those of the
@@ -29,6 +30,11 @@ make_directory() {
     made+=("$1")
 }
 
+note_made() {
+    [ ${#made[@]} = 0 ] || printf '%s\n' "${made[@]}" >>"$stage$base/.made"
+    made=()
+}
+
 # The name for this installation: the version, numbered when that is taken.
 vacant() {
     local name=$1 n=0
@@ -48,6 +54,32 @@ packages_into() {
     rm -rf "${1:?}/bin"    # the dependencies' programs
     # Tracebacks name the files as they will be, not as staged.
     .venv/bin/python -m compileall -q -j 0 -s "$1" -p "$base/$name/packages" "$1"
+}
+
+# Man pages and completion. Those of the installation before are known by .documents, and replaced.
+documents_into() {
+    local file old=$stage$base/.documents
+    for file in "${documents[@]}"; do
+        make_directory "$(dirname "$prefix/$file")"
+        install -m 644 "$work/documents/$file" "$stage$prefix/$file"
+    done
+    if [ -f "$old" ]; then # what this version has no more
+        while read -r file; do
+            rm -f "$stage$prefix/$file"
+        done < <(LC_ALL=C comm -23 "$old" <(printf '%s\n' "${documents[@]}"))
+    fi
+    printf '%s\n' "${documents[@]}" >"$old"
+}
+
+# A page or a script of the same name that no installation of ours made is somebody else's.
+refuse_foreign_documents() {
+    local file
+    for file in "${documents[@]}"; do
+        if [ -e "$stage$prefix/$file" ] && ! grep -qsxF "$file" "$stage$base/.documents"; then
+            echo "install: $stage$prefix/$file: exists, and is not ours" >&2
+            exit 1
+        fi
+    done
 }
 
 # Removes installations other than the newest and the one before (a process may have started from
@@ -73,8 +105,11 @@ for program in "$link" "$shim"; do
         exit 1
     fi
 done
+.venv/bin/python -m runtime.documents "$work/documents"
+mapfile -t documents < <(cd "$work/documents" && find . -type f -printf '%P\n' | LC_ALL=C sort)
+refuse_foreign_documents
 previous=$(readlink "$link" | cut -d/ -f4 || true)
-[ ${#made[@]} = 0 ] || printf '%s\n' "${made[@]}" >>"$stage$base/.made"
+note_made
 
 name=$(vacant "$version")
 new=$stage$base/$name
@@ -86,6 +121,8 @@ for program in runtime.cli:"$link" shim.bootstrap:"$shim"; do
     chmod 755 "$path"
     ln -s "../lib/orlop/$name/bin/${program##*/}" "${program#*:}.$name"
 done
+documents_into
+note_made
 # rename(2): at any moment there is a whole program
 mv -T "$shim.$name" "$shim"
 mv -T "$link.$name" "$link"

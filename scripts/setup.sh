@@ -52,6 +52,9 @@ missing() {
     if [ "$1" = test ]; then
         command -v shellcheck >/dev/null || echo shellcheck
         command -v newuidmap >/dev/null || echo uidmap    # id maps of rootless containers
+        command -v groff >/dev/null || echo groff-base    # sets the man pages
+        command -v zsh >/dev/null || echo zsh    # completion is asked of the shells themselves
+        command -v fish >/dev/null || echo fish
     fi
 }
 

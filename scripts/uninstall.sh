@@ -14,6 +14,11 @@ for name in orlop containerd-shim-orlop-v1; do
         rm "$link"
     fi
 done
+if [ -f "$base/.documents" ]; then # man pages and completion
+    while read -r file; do
+        rm -f "$stage$prefix/$file"
+    done <"$base/.documents"
+fi
 made=()
 [ ! -f "$base/.made" ] || mapfile -t made <"$base/.made"
 rm -rf "$base"

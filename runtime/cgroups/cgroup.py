@@ -9,6 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from runtime.cgroups.setting import Setting
     from spec.types import LinuxResources
 
     Sub = str | Mapping[str, str]
@@ -77,6 +78,10 @@ class Cgroup(ABC):
         the cgroup. Also counts the missing cgroups above this one, which `create` will make: so
         the record has them, should the caller be killed while it does that.
         """
+
+    @abstractmethod
+    def settings(self, resources: LinuxResources, *, pointer: str = RESOURCES) -> list[Setting]:
+        """What `create` would write for resources; nothing is made. Raises OrlopError as it."""
 
     @abstractmethod
     def create(self, resources: LinuxResources, *, pointer: str = RESOURCES) -> None:

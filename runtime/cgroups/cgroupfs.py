@@ -126,6 +126,10 @@ class Cgroupfs(Cgroup):
                 raise OrlopError(text, pointer=POINTER) from error
             raise
 
+    def settings(self, resources: LinuxResources, *, pointer: str = RESOURCES) -> list[Setting]:
+        """What `create` would write; nothing is made. Raises OrlopError as `create` does."""
+        return self._compile(resources, pointer, fresh=True)
+
     def _make(self, made: list[str]) -> None:
         """Make the directories; where a rootless caller may not, do without."""
         existing, kept = [], []

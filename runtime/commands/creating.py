@@ -8,7 +8,7 @@ import os
 from runtime import options
 from runtime.create import CreateOptions
 from runtime.descriptors import preserved_fds
-from runtime.options import Flag
+from runtime.options import TIMELINE, Flag
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ FLAGS = (
     Flag("no-pivot", "move the root instead of pivot_root, for a root on a ramfs"),
     Flag("no-new-keyring", "keep the caller's session keyring"),
     Flag("preserve-fds", "pass N further descriptors, from 3 on", options.COUNT),
+    TIMELINE,
 )
 
 

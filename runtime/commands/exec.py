@@ -7,11 +7,11 @@ run. What is not said on the command line is as in the container's configuration
 
 from __future__ import annotations
 
-from runtime import exec_cgroup, exec_process, execute, options
+from runtime import exec_cgroup, exec_process, execute, options, steps
 from runtime.commands import creating
 from runtime.descriptors import preserved_fds
 from runtime.errors import UsageError
-from runtime.options import Flag
+from runtime.options import TIMELINE, Flag
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ FLAGS = (
         options.LIST,
         metavar="[CONTROLLER,...:]PATH",
     ),
+    TIMELINE,
     Flag("ignore-paused", "also into a paused container, where it waits"),
     Flag("process-label", "SELinux label", options.VALUE, metavar="LABEL"),
     Flag("apparmor", "AppArmor profile", options.VALUE, metavar="PROFILE"),
@@ -70,6 +71,7 @@ def run(call: Globals, options: Options, arguments: Sequence[str]) -> int:
     given.console = foreground.attach
     try:
         pid = execute.execute(call.root, container_id, wanted, given)
+        steps.end()
         return foreground.wait(pid)
     finally:
         foreground.restore()

@@ -7,7 +7,6 @@ import os
 import sys
 
 from runtime import container, options
-from runtime.errors import UsageError
 from runtime.options import Flag
 from runtime.report import describe
 from spec import jsontext
@@ -23,7 +22,14 @@ if TYPE_CHECKING:
 
 USAGE = "list [flags]"
 FLAGS = (
-    Flag("format", "table (the default) or json", options.VALUE, short="f", metavar="FORMAT"),
+    Flag(
+        "format",
+        "table (the default) or json",
+        options.VALUE,
+        short="f",
+        metavar="FORMAT",
+        choices=("table", "json"),
+    ),
     Flag("quiet", "print ids only", short="q"),
 )
 ARGUMENTS = (0, 0)
@@ -33,8 +39,6 @@ _COLUMNS = ("ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER")
 def run(call: Globals, options: Options, arguments: Sequence[str]) -> int:  # noqa: ARG001 - none
     """Print the list."""
     form = options.text("format", "table")
-    if form not in ("table", "json"):
-        raise UsageError(f"invalid format {form!r}: table or json")
     if call.options.given("root") and not os.path.isdir(call.root):
         raise OrlopError(f"state root {call.root}: no such file or directory")
     found = container.every(call.root)
@@ -62,10 +66,16 @@ def _owner(item: Container) -> str:
 
 
 def _table(rows: Sequence[dict[str, object]]) -> str:
-    lines = [_COLUMNS, *(tuple(str(row[name.lower()]) for name in _COLUMNS) for row in rows)]
+    lines = [_COLUMNS, *(tuple(_cell(row[name.lower()]) for name in _COLUMNS) for row in rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(_COLUMNS))]
     text = ""
     for line in lines:
         text += "   ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True))
         text = text.rstrip() + "\n"
     return text
+
+
+def _cell(value: object) -> str:
+    """On one line, and with nothing that a terminal obeys: a bundle's path may be anything."""
+    text = str(value)
+    return text if text.isprintable() else text.encode("unicode_escape").decode()

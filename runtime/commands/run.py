@@ -7,6 +7,7 @@ exit with its status, or 128 and the signal that ended it. With --detach, return
 
 from __future__ import annotations
 
+from runtime import steps
 from runtime.commands import creating
 from runtime.create import create
 from runtime.delete import delete
@@ -49,6 +50,7 @@ def run(call: Globals, options: Options, arguments: Sequence[str]) -> int:
         pid = create(call.root, container_id, bundle, wanted)
         try:
             start(call.root, container_id)
+            steps.end()
             status = foreground.wait(pid)
         except BaseException:
             _remove(call, container_id)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from runtime.options import TIMELINE
 from runtime.start import start
 
 TYPE_CHECKING = False
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from runtime.options import Options
 
 USAGE = "start ID"
-FLAGS = ()
+FLAGS = (TIMELINE,)
 ARGUMENTS = (1, 1)
 
 

@@ -314,8 +314,8 @@ class TestCommandLine:
             (["kill", "a", "SIGNOTHING"], "unknown signal 'SIGNOTHING'"),
             (["kill", "a", "0"], "unknown signal '0'"),
             (["kill", "a", "65"], "unknown signal '65'"),
-            (["list", "--format", "xml"], "invalid format 'xml'"),
-            (["plan", "--format", "xml", "."], "invalid format 'xml'"),
+            (["list", "--format", "xml"], "invalid value 'xml' of --format"),
+            (["plan", "--format", "xml", "."], "invalid value 'xml' of --format"),
         ],
     )
     def test_a_wrong_command_line(self, refuse: Refusal, argv: list[str], expected: str) -> None:

@@ -77,6 +77,16 @@ class TestList:
         listed = json.loads(container.cli("list", "--format=json").stdout)
         assert listed == [{**container.state(), "owner": "root"}]
 
+    @requires("root")
+    def test_a_path_that_a_terminal_would_obey_is_shown_as_text(
+        self, orlop: Cli, make_container: Callable[[Bundle], Container], tmp_path: Path, cgroup: str
+    ) -> None:
+        container = make_container(Bundle(tmp_path / "a\x1b[31m\nb", f"{cgroup}/1"))
+        container.create()
+        header, row = orlop("list").stdout.splitlines()
+        assert f"{tmp_path}/a\\x1b[31m\\nb" in row
+        assert row.index(str(tmp_path)) == header.index("BUNDLE")
+
     def test_the_table_has_a_row_for_each(self, container: Container) -> None:
         container.create()
         header, row = container.cli("list").stdout.splitlines()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from runtime import documents
 from tests.support.features import requires
 from tests.support.waiting import limit
 
@@ -85,7 +86,7 @@ def test_the_source_tree_is_not_used(prefix: Path) -> None:
 
 
 def test_what_was_built_is_there_and_what_builds_is_not(prefix: Path) -> None:
-    packages = next((prefix / "lib" / "orlop").iterdir()) / "packages"
+    packages = prefix / "lib" / "orlop" / installed(prefix)[0] / "packages"
     files = {str(f.relative_to(packages)) for f in packages.rglob("*")}
     assert {"native/orlop-init", "spec/_config_check.py", "spec/schemas/config.json"} <= files
     assert os.access(packages / "native" / "orlop-init", os.X_OK)
@@ -140,6 +141,37 @@ def test_a_staged_installation_names_its_final_place(tmp_path: Path) -> None:
     assert str(tmp_path) not in launcher
     assert script("uninstall", **variables).returncode == 0
     assert list((tmp_path / "stage").iterdir()) == []
+
+
+def test_man_pages_and_completion_are_where_they_are_looked_for(prefix: Path) -> None:
+    share = {str(f.relative_to(prefix)) for f in (prefix / "share").rglob("*") if f.is_file()}
+    assert share == set(documents.documents())
+    assert {"share/man/man1/orlop.1", "share/man/man1/orlop-create.1"} < share
+    assert {path.stat().st_mode & 0o777 for path in map(prefix.joinpath, share)} == {0o644}
+
+
+def test_a_page_of_a_command_that_is_gone_goes_with_the_next_version(tmp_path: Path) -> None:
+    assert script("install", PREFIX=str(tmp_path)).returncode == 0
+    known = tmp_path / "lib/orlop/.documents"
+    page = tmp_path / "share/man/man1/orlop-bygone.1"
+    page.touch()
+    lines = [*known.read_text().splitlines(), "share/man/man1/orlop-bygone.1"]
+    known.write_text("".join(f"{line}\n" for line in sorted(lines)))
+    (tmp_path / "share/man/man1/other.1").touch()
+    assert script("install", PREFIX=str(tmp_path)).returncode == 0
+    assert not page.exists()
+    assert (tmp_path / "share/man/man1/other.1").exists()
+
+
+def test_a_page_of_somebody_else_is_not_replaced(tmp_path: Path) -> None:
+    page = tmp_path / "share/man/man1/orlop.1"
+    page.parent.mkdir(parents=True)
+    page.write_text("mine")
+    result = script("install", PREFIX=str(tmp_path))
+    assert result.returncode == 1
+    assert "orlop.1: exists, and is not ours" in result.stderr
+    assert page.read_text() == "mine"
+    assert not (tmp_path / "bin" / "orlop").exists()
 
 
 def test_a_program_of_somebody_else_is_not_replaced(tmp_path: Path) -> None:

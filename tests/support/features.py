@@ -25,7 +25,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 #: Features that set-up provides, or that come with being root on a machine of the README.
-HERE = frozenset({"root", "rootless", "userns", "cc", "mypy", "ruff", "shellcheck"})
+HERE = frozenset(
+    {
+        *("root", "rootless", "userns", "cc", "mypy", "ruff", "shellcheck"),
+        *("bash", "zsh", "fish", "groff"),
+    }
+)
 
 #: An unprivileged user that every Debian has (nobody); the tests' rootless containers are its.
 NOBODY = 65534
@@ -100,6 +105,7 @@ def _program(name: str) -> Callable[[], str]:
 
 #: name -> function that returns the reason why it is missing, "" where it is there.
 FEATURES: dict[str, Callable[[], str]] = {
+    "bash": _program("bash"),
     "cc": _program("gcc"),
     "cgroup1": _cgroup1,
     "cgroup2": _cgroup2,
@@ -107,6 +113,8 @@ FEATURES: dict[str, Callable[[], str]] = {
     "ip": _program("ip"),
     "ipv6": _ipv6,
     "crun": _program("crun"),
+    "fish": _program("fish"),
+    "groff": _program("groff"),
     "idmap": _idmap,
     "mypy": _program("mypy"),
     "newuidmap": _program("newuidmap"),
@@ -119,6 +127,7 @@ FEATURES: dict[str, Callable[[], str]] = {
     "timens": _timens,
     "userns": _userns,
     "vm": _vm,
+    "zsh": _program("zsh"),
 }
 
 
