@@ -99,8 +99,8 @@ class Cgroup(ABC):
         """Change the limits to what `resources` has (`update`).
 
         What it lacks stays as it is; so does `devices` on v1, which can't replace the list at
-        once (runc updates it nowhere). When a value fails, those before it are in force. Raises
-        OrlopError.
+        once (runc updates it nowhere). When a value fails, those before it are put back, as far as
+        the kernel lets them. Raises OrlopError.
         """
 
     @abstractmethod

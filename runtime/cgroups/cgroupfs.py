@@ -159,6 +159,10 @@ class Cgroupfs(Cgroup):
         """Bring a cgroup just made, or taken over, to where processes can join it."""
         raise NotImplementedError
 
+    def apply(self, resources: LinuxResources, *, pointer: str = RESOURCES) -> None:
+        """See Cgroup."""
+        raise NotImplementedError
+
     def _settle(self) -> None:
         if self.unified is not None:
             unified.settle(self.unified.path)

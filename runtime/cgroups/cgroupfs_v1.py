@@ -14,7 +14,7 @@ import os
 from runtime.cgroups import device_rules, files, resources_v1, resources_v2, unified
 from runtime.cgroups.cgroup import RESOURCES
 from runtime.cgroups.cgroupfs import FREEZE_SECONDS, Cgroupfs
-from runtime.cgroups.setting import write_all
+from runtime.cgroups.setting import change_all, write_all
 from spec.errors import OrlopError
 
 TYPE_CHECKING = False
@@ -70,19 +70,21 @@ class CgroupfsV1(Cgroupfs):
             given = {setting.file for setting in settings}
             for file in _CPUSET:
                 _inherit(cpuset, file, own=file not in given)
-        self._write(settings)
+        self._enable(settings)
+        write_all(settings, self._locate, self._settle)
         self._restrict_devices(access, f"{pointer}/devices")
 
-    def _write(self, settings: list[Setting]) -> None:
+    def _enable(self, settings: list[Setting]) -> None:
         if self.unified is not None:
             needed = {s.controller: s.pointer for s in settings if not self._on_v1(s.controller)}
             if needed and needed.keys() & self._on_v2():
                 unified.enable(self.unified, needed, others=False)
-        write_all(settings, self._locate, self._settle)
 
     def apply(self, resources: LinuxResources, *, pointer: str = RESOURCES) -> None:
         """See Cgroup."""
-        self._write(self._compile(resources, pointer, fresh=False))
+        settings = self._compile(resources, pointer, fresh=False)
+        self._enable(settings)
+        change_all(settings, self._locate, self._settle)
 
     def _locate(self, controller: str) -> str:
         directory = self._on_v1(controller)

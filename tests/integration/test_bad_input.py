@@ -173,6 +173,18 @@ class TestMissing:
         assert '"/bin/no-such-program": executable file not found' in message
         assert "no such file or directory" in message
 
+    @pytest.mark.parametrize(
+        ("name", "text"),
+        [
+            ("", "executable file not found in $PATH"),
+            ("/bin", "is a directory: permission denied"),
+        ],
+    )
+    def test_what_is_no_file_to_execute(self, refuse: Refusal, name: str, text: str) -> None:
+        """Engines tell 126 from 127 by these words, as runc has them."""
+        refuse.bundle.process["args"] = [name]
+        assert refuse.create() == f'/process/args/0: exec: "{name}": {text}'
+
     def test_an_executable_below_a_file(self, refuse: Refusal) -> None:
         refuse.bundle.process["args"] = ["/bin/probe/program"]
         assert "not a directory" in refuse.create()
