@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from shim.loop import Loop
 
 _CHUNK = 65536  # what a pipe holds
+_PIPE_MAX = 1 << 20  # what one may be made to hold, /proc/sys/fs/pipe-max-size
 
 
 class FdSink:
@@ -95,17 +96,28 @@ class Copy:
         self._pending = self._pending[taken:]
         if self._pending:
             self._loop.forget(self._source)
-            self._sink.when_ready(self._push)
+            self._sink.when_ready(self._pushed)
         else:
             self._loop.watch(self._source, READ, self._on_readable)
-            if self._last:
-                self._on_readable(0)
+
+    def _pushed(self) -> None:
+        """The sink had room again."""
+        self._push()
+        if self._last:
+            self.finish()
 
     def finish(self) -> None:
-        """Copy what is there, as far as the sink takes it, and end."""
+        """Copy what is there, as soon as the sink takes it, and end.
+
+        Somebody may write on and on: what came is no more than a pipe can hold (fcntl(2)).
+        """
         self._last = True
-        if not self.ended and not self._pending:
+        for _ in range(_PIPE_MAX // _CHUNK):
+            if self.ended or self._pending:
+                return
             self._on_readable(0)
+        if not self._pending:
+            self.close()
 
     def close(self) -> None:
         """End now."""

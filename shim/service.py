@@ -17,7 +17,6 @@ from shim.task import Process, Task, exit_values
 from shim.ttrpc import RpcError
 from shim.worker import failure
 from shim.works import Place
-from spec import jsontext
 from spec.errors import OrlopError
 
 TYPE_CHECKING = False
@@ -189,7 +188,7 @@ class TaskService:
                 task.exec_ended()
                 return
             assert isinstance(result, int)  # noqa: S101 - for the type checker
-            process.pid = result
+            process.pid, process.spec = result, b""
             call.reply({"pid": result})
             self._runs(task, process)
             task.expect(process)
@@ -278,10 +277,7 @@ class TaskService:
     def update(self, call: Call) -> None:
         """Change the container's limits: JSON of the standard's LinuxResources."""
         task, text = self._task(call), (call.values["resources"] or {}).get("value", b"")
-        resources = jsontext.loads(text.decode(), name="resources")
-        if not isinstance(resources, dict):
-            raise RpcError(ttrpc.INVALID_ARGUMENT, "resources: not an object")
-        self._change(call, lambda _: works.do_update(task.place, resources))  # type: ignore[arg-type]
+        self._change(call, lambda _: works.do_update(task.place, text))
 
     def _change(self, call: Call, work: Callable[[Channel], object], topic: str = "") -> None:
         task = self._task(call)

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from shim.protobuf import Values
     from shim.stdio import Stdio
     from shim.worker import Channel
-    from spec.types import LinuxResources
 
 CONSOLE, RUNNING, WARNING = "console", "running", "warning"
 
@@ -140,13 +139,8 @@ def do_end(place: Place) -> None:
     delete(place.root, place.id, force=True)
 
 
-def do_update(place: Place, resources: LinuxResources) -> None:
-    """Change the limits."""
-    container = Container.open(place.root, place.id)
-    try:
-        container.lock()
-        cgroup = container.cgroup()
-        if cgroup is not None:
-            cgroup.apply(resources)
-    finally:
-        container.close()
+def do_update(place: Place, resources: bytes) -> None:
+    """Change the limits to those of a JSON text."""
+    from runtime import update
+
+    update.update(place.root, place.id, update.parse(resources, "resources"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -279,6 +280,27 @@ def test_a_terminal_has_a_size_and_takes_input(shim: Shim, bundle: Bundle) -> No
     os.write(writer, b"\x04")
     os.close(writer)
     assert client.call("Wait", id=shim.id)["exit_status"] == 0
+    shim.finish(client)
+
+
+def test_an_exec_whose_child_keeps_writing_can_be_deleted(shim: Shim, bundle: Bundle) -> None:
+    busybox = shutil.which("busybox")
+    assert busybox is not None
+    shutil.copy(busybox, bundle.rootfs / "bin" / "busybox")
+    bundle.args("sleep")
+    client = shim.start()
+    shim.create(client)
+    client.call("Start", id=shim.id)
+    out = shim.fifo("out")
+    run(
+        client, shim, "e1", "/bin/busybox", "sh", "-c", "/bin/busybox yes & exit 6", stdout=out.path
+    )
+    assert client.call("Wait", id=shim.id, exec_id="e1")["exit_status"] == 6
+    deleting = client.begin("Delete", id=shim.id, exec_id="e1")
+    assert b"y\ny\n" in out.read_all()
+    assert deleting.result()["exit_status"] == 6
+    client.call("Kill", id=shim.id, signal=9)
+    client.call("Wait", id=shim.id)
     shim.finish(client)
 
 
