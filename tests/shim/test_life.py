@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from shim import ttrpc
+from shim.messages import DELETED, RUNC_OPTIONS
 from shim.ttrpc import RpcError
+from tests.shim.conftest import OPTIONS, PROGRAM
 from tests.support.features import requires
 from tests.support.waiting import ended
 
@@ -392,8 +394,6 @@ def test_a_master_that_went_away_finds_the_exit(shim: Shim, bundle: Bundle) -> N
 
 
 def test_a_killed_shim_leaves_a_container_that_delete_removes(shim: Shim, bundle: Bundle) -> None:
-    from shim.messages import DELETED
-
     bundle.args("sleep")
     client = shim.start()
     pid = shim.create(client)["pid"]
@@ -405,6 +405,30 @@ def test_a_killed_shim_leaves_a_container_that_delete_removes(shim: Shim, bundle
     assert DELETED.decode(deleted.stdout)["exit_status"] == 128 + 9
     ended(pid)
     assert not Path(shim.address.removeprefix("unix://")).exists()
+
+
+def test_a_shim_killed_within_create_leaves_what_delete_removes(
+    shim: Shim, bundle: Bundle, tmp_path: Path
+) -> None:
+    gate, reached = tmp_path / "gate", tmp_path / "reached"
+    os.mkfifo(gate)
+    os.mkfifo(reached)
+    script = f"echo >{reached}; read line <{gate}"
+    hook = {"path": "/bin/sh", "args": ["sh", "-c", script]}
+    bundle.spec["hooks"] = {"createRuntime": [hook]}
+    client = shim.start()
+    options = {"type_url": OPTIONS, "value": RUNC_OPTIONS.encode({"root": str(shim.root)})}
+    client.begin("Create", id=shim.id, bundle=str(bundle.path), options=options)
+    assert reached.read_text() == "\n"
+    both = processes(PROGRAM.name, shim.socket_directory)  # it, and its worker
+    (pid,) = (pid for pid in both if parent(pid) not in both)
+    os.kill(pid, 9)
+    ended(pid)
+    shim.run("delete")
+    gate_fd = os.open(gate, os.O_RDWR)
+    os.write(gate_fd, b"go\n")
+    os.close(gate_fd)
+    shim.run("delete")
 
 
 def test_rootfs_mounts_come_and_go(shim: Shim, bundle: Bundle, tmp_path: Path) -> None:
@@ -461,19 +485,25 @@ def test_a_logger_gets_the_output(shim: Shim, bundle: Bundle, tmp_path: Path) ->
     client.call("Delete", id=shim.id)
     client.call("Shutdown", id=shim.id)
     ended(shim.pid)
-    for pid in loggers(program):
+    for pid in processes(str(program)):
         ended(pid)
     first, *rest = log.read_text().splitlines()
     assert first == f"{shim.id} tests key a word"
     assert rest[-1] == "ahoy"
 
 
-def loggers(program: Path) -> list[int]:
+def processes(*words: str) -> list[int]:
+    """The processes whose command line has all of these."""
     found = []
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            if str(program) in entry.read_text():
-                found.append(int(entry.parent.name))
+            command = entry.read_text()
         except OSError:
             continue
+        if all(word in command for word in words):
+            found.append(int(entry.parent.name))
     return found
+
+
+def parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
