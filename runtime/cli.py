@@ -37,13 +37,8 @@ GLOBAL_FLAGS = (
         options.LIST,
         metavar="PREFIX",
     ),
-    Flag(
-        "rootless",
-        "true, false or auto (the default)",
-        options.VALUE,
-        metavar="WHEN",
-        choices=("true", "false", "auto"),
-    ),
+    Flag("rootless", "true, false or auto (the default)", options.VALUE, metavar="WHEN"),
+    Flag("criu", "obsolete: criu is found on PATH", options.VALUE, metavar="PATH", hidden=True),
     Flag("version", "print the version", short="v"),
     Flag("help", "print this help", short="h"),
 )
@@ -67,17 +62,22 @@ VERBS = {
     "kill": "send a signal to a container's process",
     "delete": "remove a container",
     "features": "print what this host and build can do",
+    "planner": "stay warm, and do the calls of this user",
 }
 
 
 class Globals:
-    """What stands before the verb. root: state root; log: where messages go."""
+    """What stands before the verb. root: state root; log: where messages go.
 
-    __slots__ = ("log", "options", "root")
+    rootless: whether permission for cgroups may lack; None: to be found out.
+    """
+
+    __slots__ = ("log", "options", "root", "rootless")
 
     def __init__(self, given: options.Options, log: Log) -> None:
         self.options = given
         self.root = state_root(given)
+        self.rootless = _yes_no_or_auto("--rootless", given.text("rootless"))
         self.log = log
 
     @property
@@ -89,6 +89,10 @@ class Globals:
     def allowed_annotations(self) -> list[str]:
         """What potentially unsafe annotations must begin with to count; nothing unless said."""
         return self.options.texts("allow-annotation")
+
+
+def _yes_no_or_auto(flag: str, value: str) -> bool | None:
+    return None if value.lower() in ("", "auto") else options.boolean(flag, value)
 
 
 def state_root(given: options.Options) -> str:
@@ -103,6 +107,7 @@ def state_root(given: options.Options) -> str:
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run a command line; returns the exit status."""
+    _open_stdio()
     log = Log()
     failure = 1
     try:
@@ -135,6 +140,22 @@ def main(words: Sequence[str] | None = None) -> int:
     except (OrlopError, OSError) as error:
         log.error(error)
         return failure
+
+
+def _open_stdio() -> None:
+    """Open what the caller closed of 0, 1 and 2, before another file gets the number.
+
+    A container would have that file, one of the host's, for its stdio.
+    """
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_RDWR), fd)  # the lowest free number, so already fd
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - for good
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
 
 
 def load_command(verb: str) -> ModuleType:

@@ -48,9 +48,11 @@ class CreateOptions:
     console: called with the terminal's master, which it owns; None: the spec must not ask for one.
     console_required: the spec must ask for one, because somebody waits for it.
     stdio: descriptors of the process. preserved: further ones, its 3 and on; the first listen_fds
-    of them are sockets for it (sd_listen_fds(3)). pid_file: where
-    its pid is written. no_pivot: the root is moved instead. systemd_cgroup: the driver.
+    of them are sockets for it (sd_listen_fds(3)). pid_file: where its pid is written. pidfd: called
+    with a pidfd of it, which it owns. no_pivot: the root is moved instead. systemd_cgroup: the
+    driver. rootless: whether permission for cgroups may lack; None: as the caller's rights are.
     allowed_annotations: what annotations that are potentially unsafe must begin with to count.
+    notify: the container gets a socket to say that it is ready (runtime.notify_socket).
     on_plan: called with the plan before it runs. on_warning: called with what does not stop the
     operation.
     """
@@ -62,10 +64,13 @@ class CreateOptions:
         "listen_fds",
         "new_keyring",
         "no_pivot",
+        "notify",
         "on_plan",
         "on_warning",
         "pid_file",
+        "pidfd",
         "preserved",
+        "rootless",
         "stdio",
         "systemd_cgroup",
     )
@@ -77,10 +82,13 @@ class CreateOptions:
         self.listen_fds = 0
         self.new_keyring = True
         self.no_pivot = False
+        self.notify = False
         self.on_plan: Callable[[Plan], None] | None = None
         self.on_warning: Callable[[str], None] | None = None
         self.pid_file = ""
+        self.pidfd: Callable[[int], None] | None = None
         self.preserved: Sequence[int] = ()
+        self.rootless: bool | None = None
         self.stdio: Sequence[int] = (0, 1, 2)
         self.systemd_cgroup = False
 
@@ -108,7 +116,7 @@ def create(root: str, container_id: str, bundle_path: str, options: CreateOption
         namespace["type"] == "pid" and not namespace.get("path")
         for namespace in bundle.spec.get("linux", {}).get("namespaces", ())
     )
-    os.makedirs(root, mode=0o700, exist_ok=True)
+    state.make_root(root)
     steps.begin("seccomp filter")
     filter_ = prepare.seccomp_filter(bundle.spec)
     steps.begin("find the cgroup")
@@ -117,6 +125,7 @@ def create(root: str, container_id: str, bundle_path: str, options: CreateOption
         container_id,
         facts,
         systemd=options.systemd_cgroup,
+        rootless=options.rootless,
         allowed=options.allowed_annotations,
     )
     cgroup.verify_unused()
@@ -193,6 +202,10 @@ class _Creation:
     def run(self, filter_: Filter | None) -> int:
         """Make it all; the caller undoes what this leaves on failure."""
         self.filter = filter_
+        if self.options.notify:
+            from runtime import notify_socket
+
+            self.spec = notify_socket.prepare(self.spec, self.directory)
         steps.begin("make the cgroup")
         self.cgroup.create(self.spec.get("linux", {}).get("resources", {}))
         if not self.cgroup.needs_init:
@@ -318,6 +331,8 @@ class _Creation:
         """Status "created" is on disk before the init may go on without us."""
         self.record.init = processes.Identity.of(pid)
         self.record.creator = None
+        if self.options.pidfd is not None:
+            self.options.pidfd(os.pidfd_open(pid))  # our child, not waited for
         if self.options.pid_file:
             pid_file.write(self.options.pid_file, pid)
         self.directory.write(self.record)

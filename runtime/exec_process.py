@@ -64,8 +64,8 @@ def _changed(process: Process, options: Options, words: Sequence[str]) -> Proces
         changed["apparmorProfile"] = options.text("apparmor")
     if options.text("process-label"):
         changed["selinuxLabel"] = options.text("process-label")
-    if options.flag("no-new-privs"):
-        changed["noNewPrivileges"] = True
+    if options.given("no-new-privs"):
+        changed["noNewPrivileges"] = options.flag("no-new-privs")
     user: User = {**process.get("user", {})}
     if options.text("user"):
         user["uid"], gid = parse_user(options.text("user"))

@@ -12,7 +12,7 @@ import os
 from native import plan, syscalls
 from native.plan import Op
 from runtime import devices, host, namespaces, pid_file, process, state, stdio, steps
-from runtime.container import Container
+from runtime.container import Container, refusal
 from runtime.context import Context, Request
 from runtime.descriptors import open_tasks
 from runtime.errors import PlanFailed, UsageError
@@ -20,6 +20,7 @@ from runtime.exec_cgroup import Place
 from runtime.launch import Handlers, Launch
 from runtime.namespaces import FILES, FLAGS
 from runtime.prepare import check_labels, seccomp_filter, set_outside
+from spec.errors import OrlopError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class ExecOptions:
         "ignore_paused",
         "listen_fds",
         "pid_file",
+        "pidfd",
         "preserved",
         "stdio",
         "sub_cgroup",
@@ -56,6 +58,7 @@ class ExecOptions:
         self.ignore_paused = False
         self.listen_fds = 0
         self.pid_file = ""
+        self.pidfd: Callable[[int], None] | None = None
         self.preserved: Sequence[int] = ()
         self.stdio: Sequence[int] = (0, 1, 2)
         self.sub_cgroup: Sub = ""
@@ -138,6 +141,10 @@ def execute(root: str, container_id: str, wanted: Process, options: ExecOptions)
         pidfd = container.pidfd()
         try:
             return _launch(container, pidfd, wanted, options)
+        except (OrlopError, OSError) as error:
+            if container.status() != "stopped":
+                raise
+            raise refusal("exec", container_id, "stopped") from error  # meanwhile
         finally:
             os.close(pidfd)
     finally:
@@ -188,9 +195,15 @@ def _launch(container: Container, pidfd: int, wanted: Process, options: ExecOpti
         place.close()
         for fd in opened.values():
             os.close(fd)
+    try:
+        if options.pidfd is not None:
+            options.pidfd(os.dup(launch.pidfd))
+        if options.pid_file:
+            pid_file.write(options.pid_file, launch.pid)
+    except BaseException:
+        launch.abandon()
+        raise
     os.close(launch.pidfd)
-    if options.pid_file:
-        pid_file.write(options.pid_file, launch.pid)
     return launch.pid
 
 

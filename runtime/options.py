@@ -106,7 +106,7 @@ def parse(flags: Sequence[Flag], words: Sequence[str]) -> tuple[Options, list[st
         if flag is None:
             raise UsageError(f"flag provided but not defined: {word.partition('=')[0]}")
         if flag.kind == BOOL:
-            values[flag.name] = _boolean(word, value) if equals else True
+            values[flag.name] = boolean(word.partition("=")[0], value) if equals else True
             continue
         if not equals:
             if not rest:
@@ -116,12 +116,13 @@ def parse(flags: Sequence[Flag], words: Sequence[str]) -> tuple[Options, list[st
     return Options(values), rest
 
 
-def _boolean(word: str, value: str) -> bool:
+def boolean(flag: str, value: str) -> bool:
+    """A switch's value, in Go's words for it. Raises UsageError."""
     if value in _TRUE:
         return True
     if value in _FALSE:
         return False
-    raise UsageError(f"invalid value {value!r} of {word.partition('=')[0]}: true or false")
+    raise UsageError(f"invalid value {value!r} of {flag}: true or false")
 
 
 def _store(values: dict[str, object], flag: Flag, word: str, value: str) -> None:
@@ -131,6 +132,8 @@ def _store(values: dict[str, object], flag: Flag, word: str, value: str) -> None
         values[flag.name] = int(value)
     elif flag.kind == LIST:
         values.setdefault(flag.name, []).append(value)  # type: ignore[attr-defined]
+    elif flag.choices and not value:
+        values.pop(flag.name, None)  # an engine without an opinion: the default
     elif flag.choices and value not in flag.choices:
         allowed = f"{', '.join(flag.choices[:-1])} or {flag.choices[-1]}"
         raise UsageError(f"invalid value {value!r} of {word.partition('=')[0]}: {allowed}")

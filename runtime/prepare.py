@@ -74,11 +74,13 @@ def resolve_cgroup(
     facts: Facts,
     *,
     systemd: bool = False,
+    rootless: bool | None = None,
     allowed: Sequence[str] = (),
 ) -> Cgroup:
     """The cgroup that the spec asks for; nothing is made.
 
-    allowed: what annotations must begin with to set properties of systemd's unit.
+    allowed: what annotations must begin with to set properties of systemd's unit. rootless: whether
+    permission may lack; None: as the caller's rights are.
     """
     annotations = {
         key: value
@@ -89,7 +91,7 @@ def resolve_cgroup(
         spec.get("linux", {}).get("cgroupsPath", ""),
         container_id,
         driver="systemd" if systemd else "cgroupfs",
-        rootless=not facts.privileged,
+        rootless=not facts.privileged if rootless is None else rootless,
         host=facts.cgroup,
         annotations=annotations,
     )

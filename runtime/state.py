@@ -3,6 +3,7 @@
 
     ROOT/ID/state.json   what is known of the container; replaced by rename, never changed
     ROOT/ID/start.sock   where the init waits for `start`; gone once it was started
+    ROOT/ID/notify/      where it says that it is ready, if somebody wants to know
     ROOT/~ID.PID         being made or removed: `~` is in no id
 
 Written before the first side effect, so that `delete --force` finds everything from any point at
@@ -17,7 +18,7 @@ import fcntl
 import os
 import time
 
-from runtime import processes
+from runtime import host, processes
 from runtime.errors import AlreadyExists, InvalidId, NotFound
 from runtime.processes import Identity
 from spec import jsontext
@@ -31,16 +32,35 @@ if TYPE_CHECKING:
 VERSION = 1
 SOCKET = "start.sock"
 _FILE = "state.json"
+_ROOT = "/run/orlop"
 _ID_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.")
 _ID_MAX = 1024  # as containerd's; NAME_MAX of the file system decides below that
 
 
 def default_root() -> str:
-    """/run/orlop, or below XDG_RUNTIME_DIR for whoever is not root."""
+    """/run/orlop, or below XDG_RUNTIME_DIR for whoever is not the machine's root."""
     runtime_dir = os.environ.get("XDG_RUNTIME_DIR", "")
-    if os.geteuid() != 0 and runtime_dir:
+    if runtime_dir and _is_unprivileged():
         return os.path.join(runtime_dir, "orlop")
-    return "/run/orlop"
+    return _ROOT
+
+
+def _is_unprivileged() -> bool:
+    """As runc has it: root of a user namespace counts as root where it says that it is (USER)."""
+    if os.geteuid() != 0:
+        return True
+    return not host.in_initial_user_namespace() and os.environ.get("USER") != "root"
+
+
+def make_root(root: str) -> None:
+    """Make the state root where it isn't there; one below XDG_RUNTIME_DIR with the sticky bit.
+
+    Who cleans up XDG_RUNTIME_DIR leaves that alone (XDG Base Directory Specification). Raises
+    OSError.
+    """
+    os.makedirs(root, mode=0o700, exist_ok=True)
+    if root != _ROOT and root == default_root():
+        os.chmod(root, 0o1700)
 
 
 def check_id(container_id: str) -> None:
@@ -208,7 +228,7 @@ class Directory:
     def reserve(cls, root: str, record: Record) -> Directory:
         """Make the directory with its record in it, at once. Raises AlreadyExists."""
         check_id(record.id)
-        os.makedirs(root, mode=0o700, exist_ok=True)
+        make_root(root)
         part = os.path.join(root, f"~{record.id}.{os.getpid()}")
         os.mkdir(part, 0o700)
         directory = cls(root, record.id, os.open(part, os.O_RDONLY | os.O_DIRECTORY))
@@ -216,7 +236,7 @@ class Directory:
             directory.write(record)
             os.rename(part, os.path.join(root, record.id))
         except BaseException as error:
-            directory._clear()
+            _empty(directory.fd)
             os.rmdir(part)
             directory.close()
             if isinstance(error, OSError) and error.errno in (errno.ENOTEMPTY, errno.EEXIST):
@@ -284,12 +304,22 @@ class Directory:
             os.rename(os.path.join(self.root, self.id), part)
         except FileNotFoundError:
             return
-        self._clear()
+        _empty(self.fd)
         os.rmdir(part)
 
-    def _clear(self) -> None:
-        for name in os.listdir(self.fd):
-            os.unlink(name, dir_fd=self.fd)
+
+def _empty(directory: int) -> None:
+    """Remove what is in a directory, which nobody but us may write."""
+    for name in os.listdir(directory):
+        try:
+            os.unlink(name, dir_fd=directory)
+        except IsADirectoryError:
+            below = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
+            try:
+                _empty(below)
+            finally:
+                os.close(below)
+            os.rmdir(name, dir_fd=directory)
 
 
 def remove_leftovers(root: str, container_id: str) -> bool:
@@ -301,8 +331,11 @@ def remove_leftovers(root: str, container_id: str) -> bool:
         if not name.startswith(prefix) or not pid.isdigit() or os.path.exists(f"/proc/{pid}"):
             continue
         path = os.path.join(root, name)
-        for file in os.listdir(path):
-            os.unlink(os.path.join(path, file))
+        directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            _empty(directory)
+        finally:
+            os.close(directory)
         os.rmdir(path)
         found = True
     return found

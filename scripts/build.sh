@@ -13,6 +13,9 @@ launcher() { # MODULE NAME
     mv ".venv/bin/$2.new" ".venv/bin/$2"
 }
 
-launcher runtime.cli orlop
+launcher runtime.cli orlop-cold
 launcher shim.bootstrap containerd-shim-orlop-v1
+cp native/orlop .venv/bin/orlop.new
+chmod 755 .venv/bin/orlop.new
+mv .venv/bin/orlop.new .venv/bin/orlop
 touch .venv/.built

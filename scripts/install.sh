@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Installs into PREFIX (/usr/local), staged below DESTDIR if that is set:
-#   PREFIX/lib/orlop/VERSION[.N]/   one installation: packages, their dependencies, the program
+#   PREFIX/lib/orlop/VERSION[.N]/   one installation: packages, their dependencies, the programs orlop
+#                                   (native), orlop-cold (the same work without a warm planner) and
+#                                   containerd-shim-orlop-v1
 #   PREFIX/bin/orlop, containerd-shim-orlop-v1   links to the newest installation's programs
 #   PREFIX/share/...                man pages and completion for bash, zsh and fish, of the newest
 #
@@ -115,17 +117,18 @@ name=$(vacant "$version")
 new=$stage$base/$name
 mkdir "$new" "$new/bin"
 packages_into "$new/packages"
-for program in runtime.cli:"$link" shim.bootstrap:"$shim"; do
-    path=$new/bin/${program##*/}
+mv "$new/packages/native/orlop" "$new/bin/orlop"
+for program in runtime.cli:orlop-cold shim.bootstrap:containerd-shim-orlop-v1; do
+    path=$new/bin/${program#*:}
     scripts/launcher.sh "${program%%:*}" .venv/bin/python "$base/$name/packages" >"$path"
-    chmod 755 "$path"
-    ln -s "../lib/orlop/$name/bin/${program##*/}" "${program#*:}.$name"
 done
+chmod 755 "$new"/bin/*
 documents_into
 note_made
-# rename(2): at any moment there is a whole program
-mv -T "$shim.$name" "$shim"
-mv -T "$link.$name" "$link"
+for program in "$shim" "$link"; do
+    ln -s "../lib/orlop/$name/bin/${program##*/}" "$program.$name"
+    mv -T "$program.$name" "$program"    # rename(2): at any moment there is a whole program
+done
 new=
 prune
 echo "installed $prefix/bin/orlop ($base/$name)"

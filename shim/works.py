@@ -78,7 +78,7 @@ def _start_logger(place: Place, stdio: Stdio) -> None:
 
 def do_start(place: Place, channel: Channel) -> None:
     """Start the init's program, and tell before hooks can take their time."""
-    start.start(place.root, place.id, lambda: channel.tell(RUNNING))
+    start.start(place.root, place.id, on_running=lambda: channel.tell(RUNNING))
 
 
 def do_exec(place: Place, spec: bytes, stdio: Stdio, channel: Channel) -> int:

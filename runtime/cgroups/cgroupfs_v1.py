@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import os
 
-from runtime.cgroups import device_rules, files, resources_v1, resources_v2, unified
+from runtime.cgroups import device_rules, files, resources_v1, resources_v2, tree, unified
 from runtime.cgroups.cgroup import RESOURCES
 from runtime.cgroups.cgroupfs import FREEZE_SECONDS, Cgroupfs
 from runtime.cgroups.setting import change_all, write_all
@@ -142,7 +142,11 @@ class CgroupfsV1(Cgroupfs):
     def kill(self) -> None:
         """See Cgroup."""
         super().kill()
-        self.thaw()  # what the v1 freezer holds doesn't die (freezer-subsystem.rst)
+        freezer = self._on_v1("freezer")
+        if freezer is None:
+            self.thaw()
+        else:
+            _thaw_all(freezer.path)
 
     def freeze(self) -> None:
         """See Cgroup."""
@@ -201,6 +205,32 @@ def _inherit(directory: Directory, file: str, *, own: bool) -> None:
         path = os.path.dirname(path)
     for path in reversed(empty):
         files.write(f"{path}/{file}", value)
+
+
+def _thaw_all(path: str) -> None:
+    """Thaw a cgroup and those below, which the container may have frozen. Raises OSError.
+
+    What the v1 freezer holds doesn't die (freezer-subsystem.rst).
+    """
+    try:
+        top = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    for directory, left in tree.walk(top):
+        if left is None:
+            _thaw(directory)
+
+
+def _thaw(directory: int) -> None:
+    try:
+        fd = os.open("freezer.state", os.O_WRONLY | os.O_CLOEXEC, dir_fd=directory)
+        try:
+            os.write(fd, b"THAWED")
+        finally:
+            os.close(fd)
+    except OSError as error:
+        if error.errno not in files.GONE:
+            raise
 
 
 def _freeze(path: str) -> bool:

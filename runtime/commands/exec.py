@@ -7,7 +7,7 @@ run. What is not said on the command line is as in the container's configuration
 
 from __future__ import annotations
 
-from runtime import exec_cgroup, exec_process, execute, options, steps
+from runtime import caller, exec_cgroup, exec_process, execute, options, steps
 from runtime.commands import creating
 from runtime.descriptors import preserved_fds
 from runtime.errors import UsageError
@@ -34,6 +34,7 @@ FLAGS = (
     Flag("no-new-privs", "set no_new_privs"),
     Flag("detach", "return when it runs", short="d"),
     Flag("console-socket", "unix socket for the terminal", options.VALUE, metavar="PATH"),
+    Flag("pidfd-socket", "unix socket for a pidfd of it", options.VALUE, metavar="PATH"),
     Flag("pid-file", "write its pid to FILE", options.VALUE, metavar="FILE"),
     Flag("preserve-fds", "pass N further descriptors, from 3 on", options.COUNT),
     Flag(
@@ -59,15 +60,14 @@ def run(call: Globals, options: Options, arguments: Sequence[str]) -> int:
     given.listen_fds = creating.listen_fds()
     given.preserved = preserved_fds(options.number("preserve-fds") + creating.listen_fds())
     wanted = exec_process.build(call.root, container_id, options, words)
+    given.pidfd = creating.pidfd_receiver(options, b"setns")
     given.ignore_paused = options.flag("ignore-paused")
     given.sub_cgroup = exec_cgroup.parse(options.texts("cgroup"))
     if options.flag("detach"):
         return _detached(call, options, container_id, wanted, given)
     if options.text("console-socket"):
         raise UsageError("--console-socket is for --detach; the foreground has its own terminal")
-    from runtime.foreground import Foreground
-
-    foreground = Foreground(subreaper=False)
+    foreground = caller.current.foreground(subreaper=False)
     given.console = foreground.attach
     try:
         pid = execute.execute(call.root, container_id, wanted, given)

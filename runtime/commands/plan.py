@@ -48,6 +48,7 @@ def run(call: Globals, options: Options, arguments: Sequence[str]) -> int:
         container_id,
         facts,
         systemd=call.systemd_cgroup,
+        rootless=call.rootless,
         allowed=call.allowed_annotations,
     )
     resctrl = prepare.resolve_resctrl(bundle.spec, container_id)

@@ -46,7 +46,7 @@ class TestList:
 
     def test_without_containers_it_is_null(self, orlop: Cli) -> None:
         orlop.root.mkdir()
-        assert orlop("list", "--format", "json").stdout.strip() == "null"
+        assert orlop("list", "--format", "json").stdout == "null\n"
 
     def test_without_containers_the_table_is_its_header(self, orlop: Cli) -> None:
         orlop.root.mkdir()
@@ -100,6 +100,28 @@ class TestList:
     def test_quiet_has_the_ids_alone(self, container: Container, flag: str) -> None:
         container.create()
         assert container.cli("list", flag).stdout == f"{container.id}\n"
+
+    def test_a_damaged_container_hides_no_other(self, container: Container) -> None:
+        container.create()
+        damaged = container.cli.root / "damaged"
+        damaged.mkdir()
+        (damaged / "state.json").write_text("{")
+        result = container.cli("list", "--format", "json")
+        (damaged / "state.json").unlink()
+        damaged.rmdir()
+        assert [each["id"] for each in json.loads(result.stdout)] == [container.id]
+        assert "load container damaged: state.json is damaged" in result.stderr
+        assert result.stderr.count("\n") == 1
+
+    def test_its_columns_are_runcs(self, container: Container) -> None:
+        """At least 12 wide, and 3 apart."""
+        container.create()
+        header = container.cli("list").stdout.splitlines()[0]
+        state = container.state()
+        widths = [max(12, len(str(state[key])) + 3) for key in ("id", "pid", "status")]
+        assert header.index("PID") == widths[0]
+        assert header.index("STATUS") == sum(widths[:2])
+        assert header.index("BUNDLE") == sum(widths)
 
     def test_a_stopped_container_has_pid_0(self, container: Container) -> None:
         container.create()

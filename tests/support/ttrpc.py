@@ -134,7 +134,10 @@ class Events:
                 return
             for frame in frames.add(data):
                 self._take(frame)
-                connection.sendall(Frame(frame.stream, ttrpc.RESPONSE, 0, b"").pack())
+                try:
+                    connection.sendall(Frame(frame.stream, ttrpc.RESPONSE, 0, b"").pack())
+                except OSError:
+                    return  # the shim was killed, or the test is over
 
     def _take(self, frame: Frame) -> None:
         request = messages.REQUEST.decode(frame.payload)
