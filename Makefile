@@ -18,8 +18,8 @@ test: .venv/.tools .venv/.built ## set up what is missing, then the suite, linte
 test-unit: .venv/.tools .venv/.built ## the tests that need no root
 	@scripts/test.sh tests/unit $(ARGS)
 
-test-engines: .venv/.engines .venv/.built ## Docker and containerd, of the distribution's packages, drive orlop
-	@MUST_RUN="$${MUST_RUN:+$$MUST_RUN,}containerd,curl,docker,ip,runc,tini" scripts/test.sh tests/engines $(ARGS)
+test-engines: .venv/.engines .venv/.built ## Docker, containerd, Podman and buildah, of the distribution's packages, drive orlop
+	@MUST_RUN="$${MUST_RUN:+$$MUST_RUN,}buildah,containerd,curl,docker,ip,newuidmap,podman,runc,slirp4netns,tini" scripts/test.sh tests/engines $(ARGS)
 
 test-vm: .venv/.tools .venv/.built ## the cgroup and container tests in a guest with pure cgroup v2 (MODE=--systemd, QEMU=1)
 	@scripts/test-vm.sh $(MODE) -- $(ARGS)

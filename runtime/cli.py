@@ -64,6 +64,7 @@ VERBS = {
     "kill": "send a signal to a container's process",
     "delete": "remove a container",
     "features": "print what this host and build can do",
+    "planner": "stay warm, and do the calls of this user",
 }
 
 

@@ -20,15 +20,24 @@ from spec.errors import OrlopError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from runtime.notify_socket import NotifySocket
 
 
-def start(root: str, container_id: str, notify: NotifySocket | None = None) -> None:
+def start(
+    root: str,
+    container_id: str,
+    notify: NotifySocket | None = None,
+    *,
+    on_running: Callable[[], None] | None = None,
+) -> None:
     """Start the user's program in a created container; returns once execve succeeded.
 
-    notify: begins to listen before the program can say anything.
+    notify: begins to listen before the program can say anything. Then poststart hooks run; if one
+    fails, the container is killed. on_running: called before them.
 
-    Raises WrongStatus, PlanFailed. Then poststart hooks run; if one fails, the container is killed.
+    Raises WrongStatus, PlanFailed.
     """
     steps.begin("connect to the init")
     container = Container.open(root, container_id)
@@ -45,6 +54,8 @@ def start(root: str, container_id: str, notify: NotifySocket | None = None) -> N
             _wait(connection)
         finally:
             connection.close()
+        if on_running is not None:
+            on_running()
         steps.begin("poststart hooks")
         _run_poststart(container)
     finally:

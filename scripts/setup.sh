@@ -66,6 +66,11 @@ missing_engines() {
     local PATH=/usr/sbin:/usr/bin:/sbin:/bin
     command -v containerd >/dev/null || echo containerd
     command -v dockerd >/dev/null || echo docker.io
+    command -v podman >/dev/null || echo podman
+    command -v buildah >/dev/null || echo buildah
+    command -v slirp4netns >/dev/null || echo slirp4netns    # networks of rootless Podman
+    [ -x /usr/lib/podman/netavark ] || echo netavark
+    [ -x /usr/libexec/podman/catatonit ] || echo catatonit    # podman run --init, and pods
     command -v runc >/dev/null || echo runc    # what orlop is compared with
     command -v tini >/dev/null || echo tini
     command -v curl >/dev/null || echo curl    # speaks to the CRI plugin

@@ -116,6 +116,7 @@ def _program(name: str) -> Callable[[], str]:
 #: name -> function that returns the reason why it is missing, "" where it is there.
 FEATURES: dict[str, Callable[[], str]] = {
     "bash": _program("bash"),
+    "buildah": _program("buildah"),
     "cc": _program("gcc"),
     "cgroup1": _cgroup1,
     "cgroup2": _cgroup2,
@@ -132,11 +133,13 @@ FEATURES: dict[str, Callable[[], str]] = {
     "idmap": _idmap,
     "mypy": _program("mypy"),
     "newuidmap": _program("newuidmap"),
+    "podman": _program("podman"),
     "root": _root,
     "rootless": _rootless,
     "ruff": _program("ruff"),
     "runc": _program("runc"),
     "shellcheck": _program("shellcheck"),
+    "slirp4netns": _program("slirp4netns"),
     "systemd": _systemd,
     "timens": _timens,
     "tini": _program("tini"),

@@ -50,8 +50,10 @@ def sources(*suffixes: str) -> list[Path]:
 
 
 def is_generated(file: Path) -> bool:
-    """Whether the build makes it: orlop-init, native/_syscalls.c, spec/_config_check.py."""
-    return file.name == "orlop-init" or bool(re.fullmatch(r"_[a-z]\w*\.(c|py)", file.name))
+    """Whether the build makes it: orlop, orlop-init, native/_syscalls.c, spec/_config_check.py."""
+    return file.name in ("orlop", "orlop-init") or bool(
+        re.fullmatch(r"_[a-z]\w*\.(c|py)", file.name)
+    )
 
 
 def shell_scripts() -> list[Path]:
