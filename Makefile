@@ -12,14 +12,20 @@ help: ## explain the targets
 run: .venv/.built ## set up what is missing, then start a container and show what it sees
 	@scripts/demo.sh
 
-test: .venv/.tools .venv/.built ## set up what is missing, then the whole suite, linters and types included
-	@scripts/test.sh $(ARGS)
+test: .venv/.tools .venv/.built ## set up what is missing, then the suite, linters and types included (all but the engines)
+	@scripts/test.sh --ignore=tests/engines $(ARGS)
 
 test-unit: .venv/.tools .venv/.built ## the tests that need no root
 	@scripts/test.sh tests/unit $(ARGS)
 
+test-engines: .venv/.engines .venv/.built ## Docker, containerd, Podman and buildah, of the distribution's packages, drive orlop
+	@MUST_RUN="$${MUST_RUN:+$$MUST_RUN,}buildah,containerd,curl,docker,ip,newuidmap,podman,runc,slirp4netns,tini" scripts/test.sh tests/engines $(ARGS)
+
 test-vm: .venv/.tools .venv/.built ## the cgroup and container tests in a guest with pure cgroup v2 (MODE=--systemd, QEMU=1)
 	@scripts/test-vm.sh $(MODE) -- $(ARGS)
+
+test-guests: .venv/.tools .venv/.built ## of test-vm what takes minutes only: cgroups and mounts on v2, and the systemd driver
+	@scripts/test-guests.sh $(ARGS)
 
 build: .venv/.built ## the native part, the compiled schemas, the development launcher .venv/bin/orlop
 
@@ -52,7 +58,10 @@ clean: ## remove the environment and everything built
 .venv/.tools: .venv/.ready
 	@scripts/setup.sh test
 
+.venv/.engines: .venv/.tools
+	@scripts/setup.sh engines
+
 .venv/.built: .venv/.ready scripts/build.sh scripts/launcher.sh $(BUILD_INPUTS)
 	@scripts/build.sh
 
-.PHONY: help run test test-unit test-vm build lint fuzz analyze fmt install uninstall clean
+.PHONY: help run test test-unit test-engines test-vm test-guests build lint fuzz analyze fmt install uninstall clean

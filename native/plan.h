@@ -118,7 +118,8 @@ enum plan_code {
 	OP_REMOUNT = 51,      /* s1 path of a mount, s4 options of its file system; [0] to [2] as OP_BIND,
 	                         [3] number of options, 0: the file system stays as it is */
 	OP_BIND_LINK = 52,    /* as OP_BIND; a source that is a symbolic link is made again at s1 */
-	PLAN_CODES = 53,
+	OP_CLOCK = 53,        /* fd: a file of a uint64_t for each operation: CLOCK_REALTIME, in ns, when it began */
+	PLAN_CODES = 54,
 };
 
 enum plan_flag {

@@ -78,6 +78,7 @@ NAMES: dict[int, str] = {
     lib.OP_FILE_LABEL: "file-label",
     lib.OP_REMOUNT: "remount",
     lib.OP_BIND_LINK: "bind-link",
+    lib.OP_CLOCK: "clock",
 }
 
 

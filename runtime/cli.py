@@ -17,10 +17,18 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import ModuleType
 
+    from runtime.surface import Command
+
 GLOBAL_FLAGS = (
     Flag("root", "directory of the containers' state", options.VALUE, metavar="DIR"),
     Flag("log", "append messages to FILE", options.VALUE, metavar="FILE"),
-    Flag("log-format", "text (the default) or json", options.VALUE, metavar="FORMAT"),
+    Flag(
+        "log-format",
+        "text (the default) or json",
+        options.VALUE,
+        metavar="FORMAT",
+        choices=("text", "json"),
+    ),
     Flag("debug", "log each step"),
     Flag("systemd-cgroup", "let systemd make the cgroups"),
     Flag(
@@ -30,6 +38,7 @@ GLOBAL_FLAGS = (
         metavar="PREFIX",
     ),
     Flag("rootless", "true, false or auto (the default)", options.VALUE, metavar="WHEN"),
+    Flag("criu", "obsolete: criu is found on PATH", options.VALUE, metavar="PATH", hidden=True),
     Flag("version", "print the version", short="v"),
     Flag("help", "print this help", short="h"),
 )
@@ -38,28 +47,39 @@ HELP = Flag("help", "print this help", short="h")
 VERBS = {
     "spec": "write a configuration to start from",
     "plan": "print what would happen to a container, and change nothing",
+    "check": "say whether a bundle can run on this host, and what keeps it",
     "create": "make a container; its process waits for start",
     "start": "start the process of a created container",
     "run": "create and start a container, and wait for its process",
     "exec": "run a further process in a container",
     "state": "print a container's state",
     "list": "list the containers",
+    "ps": "list the processes of a container",
+    "events": "print a container's usage, and when it runs out of memory",
+    "update": "change the limits of a container",
     "pause": "freeze a container's processes",
     "resume": "let a paused container go on",
+    "checkpoint": "write a container's processes to files",
+    "restore": "make a container from a checkpoint's files",
     "kill": "send a signal to a container's process",
     "delete": "remove a container",
     "features": "print what this host and build can do",
+    "planner": "stay warm, and do the calls of this user",
 }
 
 
 class Globals:
-    """What stands before the verb. root: state root; log: where messages go."""
+    """What stands before the verb. root: state root; log: where messages go.
 
-    __slots__ = ("log", "options", "root")
+    rootless: whether permission for cgroups may lack; None: to be found out.
+    """
+
+    __slots__ = ("log", "options", "root", "rootless")
 
     def __init__(self, given: options.Options, log: Log) -> None:
         self.options = given
         self.root = state_root(given)
+        self.rootless = _yes_no_or_auto("--rootless", given.text("rootless"))
         self.log = log
 
     @property
@@ -71,6 +91,10 @@ class Globals:
     def allowed_annotations(self) -> list[str]:
         """What potentially unsafe annotations must begin with to count; nothing unless said."""
         return self.options.texts("allow-annotation")
+
+
+def _yes_no_or_auto(flag: str, value: str) -> bool | None:
+    return None if value.lower() in ("", "auto") else options.boolean(flag, value)
 
 
 def state_root(given: options.Options) -> str:
@@ -85,6 +109,7 @@ def state_root(given: options.Options) -> str:
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run a command line; returns the exit status."""
+    _open_stdio()
     log = Log()
     failure = 1
     try:
@@ -92,19 +117,23 @@ def main(words: Sequence[str] | None = None) -> int:
         log = Log(
             given.text("log"), json=given.text("log-format") == "json", debug=given.flag("debug")
         )
-        _check_globals(given)
         if given.flag("version"):
             return _print(version_text())
         if given.flag("help") or not rest or rest[0] in ("help", "h"):
             return _help(rest[1:])
         call = Globals(given, log)
-        command = _command(rest[0])
-        failure = getattr(command, "FAILURE", 1)
-        flags, arguments = options.parse((*command.FLAGS, HELP), rest[1:])
+        verb = load_command(rest[0])
+        failure = getattr(verb, "FAILURE", 1)
+        flags, arguments = options.parse((*verb.FLAGS, HELP), rest[1:])
         if flags.flag("help"):
             return _help(rest[:1])
-        _check_count(command, arguments)
-        result = command.run(call, flags, arguments)
+        _check_count(verb, arguments)
+        if flags.text("timeline"):
+            from runtime.timeline import recorded
+
+            result = recorded(flags.text("timeline"), lambda: verb.run(call, flags, arguments))
+        else:
+            result = verb.run(call, flags, arguments)
         sys.stdout.flush()
         return int(result)
     except BrokenPipeError:
@@ -116,20 +145,35 @@ def main(words: Sequence[str] | None = None) -> int:
         return failure
 
 
-def _check_globals(given: options.Options) -> None:
-    if given.text("log-format", "text") not in ("text", "json"):
-        raise UsageError(
-            f"invalid value {given.text('log-format')!r} of --log-format: text or json"
-        )
-    if given.text("rootless", "auto") not in ("true", "false", "auto"):
-        raise UsageError(f"invalid value {given.text('rootless')!r} of --rootless")
+def _open_stdio() -> None:
+    """Open what the caller closed of 0, 1 and 2, before another file gets the number.
+
+    A container would have that file, one of the host's, for its stdio.
+    """
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_RDWR), fd)  # the lowest free number, so already fd
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - for good
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
 
 
-def _command(verb: str) -> ModuleType:
+def load_command(verb: str) -> ModuleType:
+    """The module of a verb. Raises UsageError for an unknown one."""
     if verb not in VERBS:
         raise UsageError(f"unknown command {verb!r}", hint="orlop --help lists them")
     module: ModuleType = __import__(f"runtime.commands.{verb}", fromlist=["run"])
     return module
+
+
+def command(verb: str) -> Command:
+    """What help, man pages and completion say of a verb. Raises UsageError."""
+    from runtime.surface import Command
+
+    return Command(verb, VERBS.get(verb, ""), load_command(verb), HELP)
 
 
 def _check_count(command: ModuleType, arguments: Sequence[str]) -> None:
@@ -149,17 +193,11 @@ def version_text() -> str:
 
 
 def _help(verbs: Sequence[str]) -> int:
+    from runtime import usage
+
     if verbs:
-        command = _command(verbs[0])
-        text = (command.__doc__ or "").strip()
-        flags = options.describe((*command.FLAGS, HELP))
-        return _print(f"usage: orlop {command.USAGE}\n\n{text}\n\n{flags}\n")
-    lines = "\n".join(f"  {verb:<10} {what}" for verb, what in VERBS.items())
-    return _print(
-        "usage: orlop [flags] COMMAND [flags] [arguments]\n\n"
-        "An OCI container runtime. `orlop COMMAND --help` tells more of each.\n\n"
-        f"{lines}\n\nflags:\n{options.describe(GLOBAL_FLAGS)}\n"
-    )
+        return _print(usage.of_command(command(verbs[0])))
+    return _print(usage.of_program(VERBS, GLOBAL_FLAGS))
 
 
 def _print(text: str) -> int:

@@ -1,22 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The terminal: handed to whoever listens on a console socket, or copied in the foreground.
-
-The protocol of the socket is runc's (docs/terminals.md there): one message, the terminal's name as
-payload, the master as the one descriptor.
-"""
+"""The terminal: handed to whoever listens on a console socket, or copied in the foreground."""
 
 from __future__ import annotations
 
-import _socket
 import errno
 import fcntl
 import os
 import select
-import stat
-import sys
 import termios
 
-from spec.errors import OrlopError
+from runtime.descriptor_socket import DescriptorSocket
+from runtime.terminal_guard import Guard
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,37 +19,12 @@ if TYPE_CHECKING:
 _CHUNK = 32768
 
 
-class ConsoleSocket:
-    """A connection to a console socket, made first, so that a wrong path fails early."""
+class ConsoleSocket(DescriptorSocket):
+    """A connection to a console socket, for the terminal's master."""
 
     def __init__(self, path: str) -> None:
         """Connect. Raises OrlopError."""
-        try:
-            if not stat.S_ISSOCK(os.stat(path).st_mode):
-                raise OrlopError(f"console socket {path}: not a socket")
-            self._socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
-            try:
-                self._socket.connect(path)
-            except OSError:
-                self._socket.close()
-                raise
-        except OSError as error:
-            text = f"console socket {path}: {error.strerror or error}"
-            raise OrlopError(text, hint="whoever calls must listen there") from error
-
-    def send(self, master: int) -> None:
-        """Hand over the terminal's master, and close both."""
-        try:
-            payload = master.to_bytes(4, sys.byteorder)
-            control = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, payload)]
-            self._socket.sendmsg([b"/dev/ptmx"], control)
-        finally:
-            os.close(master)
-            self.close()
-
-    def close(self) -> None:
-        """Close the connection; whoever listens is not left waiting for a terminal."""
-        self._socket.close()
+        super().__init__(path, "console socket", b"/dev/ptmx")
 
 
 class Terminal:
@@ -68,6 +37,7 @@ class Terminal:
         self.master = master
         self._saved: list[int | list[bytes | int]] | None = None
         self._stdin_open = True
+        self._guard: Guard | None = None
 
     def enter_raw(self) -> None:
         """Raw mode, as cfmakeraw(3), where stdin is a terminal; the container's gets its size."""
@@ -86,6 +56,7 @@ class Terminal:
             termios.ECHO | termios.ECHONL | termios.ICANON | termios.ISIG | termios.IEXTEN
         )
         termios.tcsetattr(0, termios.TCSANOW, attributes)
+        self._guard = Guard(self._saved)
         self.resize()
 
     def restore(self) -> None:
@@ -93,6 +64,9 @@ class Terminal:
         if self._saved is not None:
             termios.tcsetattr(0, termios.TCSADRAIN, self._saved)
             self._saved = None
+        if self._guard is not None:
+            self._guard.end()
+            self._guard = None
 
     def resize(self) -> None:
         """Give the container's terminal the size of ours."""

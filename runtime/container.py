@@ -8,9 +8,12 @@ import os
 from runtime import cgroups, state
 from runtime.errors import NotFound, NotRunning, WrongStatus
 from runtime.state import Directory
+from spec.errors import OrlopError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from runtime.cgroups.cgroup import Cgroup
     from runtime.intelrdt import Group
     from runtime.state import Record
@@ -76,10 +79,10 @@ class Container:
             return "creating" if record.creator.is_alive() else "stopped"
         if record.init is None or not record.init.is_alive():
             return "stopped"
-        if self.directory.has_socket():
-            return "created"
         cgroup = self.cgroup()
-        return "paused" if cgroup is not None and cgroup.frozen() else "running"
+        if cgroup is not None and cgroup.frozen():
+            return "paused"  # a created one, too, as in runc: its init can't answer
+        return "created" if self.directory.has_socket() else "running"
 
     def require(self, verb: str) -> None:
         """Raise WrongStatus, or NotRunning, unless `verb` is allowed now."""
@@ -103,8 +106,11 @@ def refusal(verb: str, container_id: str, status: str) -> WrongStatus:
     if verb == "start":
         if status == "stopped":
             return WrongStatus("cannot start a container that has stopped")
-        if status in ("running", "paused"):
+        if status == "running":
             return WrongStatus("cannot start an already running container")
+        if status == "paused":
+            text = "cannot start a container in the paused state"
+            return WrongStatus(text, hint="resume it first")
     if verb == "delete":
         text = f"cannot delete container {container_id} that is not stopped: {status}"
         return WrongStatus(text, hint="kill it first, or use --force")
@@ -117,14 +123,19 @@ def refusal(verb: str, container_id: str, status: str) -> WrongStatus:
     return WrongStatus(f"cannot {verb} container {container_id} that is {status}")
 
 
-def every(root: str) -> list[Container]:
-    """All containers under this root; those that go away meanwhile are left out."""
+def every(root: str, damaged: Callable[[str, Exception], None]) -> list[Container]:
+    """All containers under this root; those that go away meanwhile are left out.
+
+    damaged: called with the id of one that can't be read, and why.
+    """
     found = []
     for container_id in state.ids(root):
         try:
             found.append(Container.open(root, container_id))
         except NotFound:
             continue
+        except (OrlopError, OSError) as error:
+            damaged(container_id, error)
     return found
 
 

@@ -18,6 +18,7 @@ from runtime import (
     processes,
     state,
     stdio,
+    steps,
     sysctl,
 )
 from runtime.compile import compile_container
@@ -47,9 +48,11 @@ class CreateOptions:
     console: called with the terminal's master, which it owns; None: the spec must not ask for one.
     console_required: the spec must ask for one, because somebody waits for it.
     stdio: descriptors of the process. preserved: further ones, its 3 and on; the first listen_fds
-    of them are sockets for it (sd_listen_fds(3)). pid_file: where
-    its pid is written. no_pivot: the root is moved instead. systemd_cgroup: the driver.
+    of them are sockets for it (sd_listen_fds(3)). pid_file: where its pid is written. pidfd: called
+    with a pidfd of it, which it owns. no_pivot: the root is moved instead. systemd_cgroup: the
+    driver. rootless: whether permission for cgroups may lack; None: as the caller's rights are.
     allowed_annotations: what annotations that are potentially unsafe must begin with to count.
+    notify: the container gets a socket to say that it is ready (runtime.notify_socket).
     on_plan: called with the plan before it runs. on_warning: called with what does not stop the
     operation.
     """
@@ -61,10 +64,13 @@ class CreateOptions:
         "listen_fds",
         "new_keyring",
         "no_pivot",
+        "notify",
         "on_plan",
         "on_warning",
         "pid_file",
+        "pidfd",
         "preserved",
+        "rootless",
         "stdio",
         "systemd_cgroup",
     )
@@ -76,10 +82,13 @@ class CreateOptions:
         self.listen_fds = 0
         self.new_keyring = True
         self.no_pivot = False
+        self.notify = False
         self.on_plan: Callable[[Plan], None] | None = None
         self.on_warning: Callable[[str], None] | None = None
         self.pid_file = ""
+        self.pidfd: Callable[[int], None] | None = None
         self.preserved: Sequence[int] = ()
+        self.rootless: bool | None = None
         self.stdio: Sequence[int] = (0, 1, 2)
         self.systemd_cgroup = False
 
@@ -92,10 +101,47 @@ def create(root: str, container_id: str, bundle_path: str, options: CreateOption
     state.check_id(container_id)
     if exists(root, container_id):
         raise AlreadyExists(container_id)
+    steps.begin("load and check the bundle")
     bundle = prepare.load_bundle(bundle_path)
-    _check_console(bundle.spec, options)
+    check_console(bundle.spec, options)
     prepare.check_labels(bundle.spec["process"], bundle.spec.get("linux", {}))
+    steps.begin("look at the host")
     facts = host.gather()
+    record = new_record(container_id, bundle, options)
+    state.make_root(root)
+    steps.begin("seccomp filter")
+    filter_ = prepare.seccomp_filter(bundle.spec)
+    steps.begin("find the cgroup")
+    cgroup = prepare.resolve_cgroup(
+        bundle.spec,
+        container_id,
+        facts,
+        systemd=options.systemd_cgroup,
+        rootless=options.rootless,
+        allowed=options.allowed_annotations,
+    )
+    cgroup.verify_unused()
+    record.cgroup = cgroup.saved()
+    sysctl.check_joined(bundle.spec)
+    resctrl = prepare.resolve_resctrl(bundle.spec, container_id)
+    record.resctrl = resctrl.saved() if resctrl is not None else None
+    steps.begin("write the state")
+    directory = Directory.reserve(root, record)
+    try:
+        creation = _Creation(bundle, record, directory, cgroup, facts, options)
+        creation.resctrl = resctrl
+        return creation.run(filter_)
+    except BaseException:
+        for warning in undo(directory, record, cgroup, resctrl):
+            if options.on_warning is not None:
+                options.on_warning(warning)
+        raise
+    finally:
+        directory.close()
+
+
+def new_record(container_id: str, bundle: Bundle, options: CreateOptions) -> Record:
+    """The record of a container that this process is about to make."""
     record = Record(container_id, bundle.path, bundle.rootfs)
     record.creator = state.creator()
     record.annotations = dict(bundle.spec.get("annotations", {}))
@@ -105,35 +151,21 @@ def create(root: str, container_id: str, bundle_path: str, options: CreateOption
         namespace["type"] == "pid" and not namespace.get("path")
         for namespace in bundle.spec.get("linux", {}).get("namespaces", ())
     )
-    os.makedirs(root, mode=0o700, exist_ok=True)
-    filter_ = prepare.seccomp_filter(bundle.spec)
-    cgroup = prepare.resolve_cgroup(
-        bundle.spec,
-        container_id,
-        facts,
-        systemd=options.systemd_cgroup,
-        allowed=options.allowed_annotations,
-    )
-    cgroup.verify_unused()
-    record.cgroup = cgroup.saved()
-    sysctl.check_joined(bundle.spec)
-    resctrl = prepare.resolve_resctrl(bundle.spec, container_id)
-    record.resctrl = resctrl.saved() if resctrl is not None else None
-    directory = Directory.reserve(root, record)
+    if not bundle.spec["process"].get("terminal"):
+        record.stdio = [_name(fd) for fd in options.stdio]
+    return record
+
+
+def _name(fd: int) -> str:
+    """What a descriptor is of ("pipe:[INODE]"), "" where it is not open."""
     try:
-        creation = _Creation(bundle, record, directory, cgroup, facts, options)
-        creation.resctrl = resctrl
-        return creation.run(filter_)
-    except BaseException:
-        for warning in _undo(directory, record, cgroup, resctrl):
-            if options.on_warning is not None:
-                options.on_warning(warning)
-        raise
-    finally:
-        directory.close()
+        return os.readlink(f"/proc/self/fd/{fd}")
+    except FileNotFoundError:
+        return ""
 
 
-def _check_console(spec: Spec, options: CreateOptions) -> None:
+def check_console(spec: Spec, options: CreateOptions) -> None:
+    """Raise OrlopError unless there is a console exactly where the process has a terminal."""
     terminal = spec["process"].get("terminal", False)
     where = "/process/terminal"
     if terminal and options.console is None:
@@ -144,7 +176,7 @@ def _check_console(spec: Spec, options: CreateOptions) -> None:
         )
 
 
-def _undo(directory: Directory, record: Record, cgroup: Cgroup, resctrl: Group | None) -> list[str]:
+def undo(directory: Directory, record: Record, cgroup: Cgroup, resctrl: Group | None) -> list[str]:
     """Remove what a failed create made. What can't be removed stays, for `delete --force`.
 
     Returns warnings (a poststop hook that failed).
@@ -187,11 +219,17 @@ class _Creation:
     def run(self, filter_: Filter | None) -> int:
         """Make it all; the caller undoes what this leaves on failure."""
         self.filter = filter_
+        if self.options.notify:
+            from runtime import notify_socket
+
+            self.spec = notify_socket.prepare(self.spec, self.directory)
+        steps.begin("make the cgroup")
         self.cgroup.create(self.spec.get("linux", {}).get("resources", {}))
         if not self.cgroup.needs_init:
             self._cgroup_made()
         if self.resctrl is not None:
             self.resctrl.create(self.spec["linux"]["intelRdt"])
+        steps.begin("compile the plan")
         request = prepare.request_for(self.record.id, self.bundle.rootfs, self.cgroup, self.resctrl)
         request.bundle = self.bundle.path
         request.new_keyring = self.options.new_keyring
@@ -203,6 +241,7 @@ class _Creation:
         table = Table()
         cgroup_fd = -1
         try:
+            steps.begin("open descriptors")
             table.open(made, self.directory.fd, self.cgroup)
             if request.clone_into_cgroup:
                 fd = self.cgroup.clone_fd()
@@ -309,6 +348,8 @@ class _Creation:
         """Status "created" is on disk before the init may go on without us."""
         self.record.init = processes.Identity.of(pid)
         self.record.creator = None
+        if self.options.pidfd is not None:
+            self.options.pidfd(os.pidfd_open(pid))  # our child, not waited for
         if self.options.pid_file:
             pid_file.write(self.options.pid_file, pid)
         self.directory.write(self.record)

@@ -39,15 +39,14 @@ def build(root: str, container_id: str, options: Options, words: Sequence[str]) 
     finally:
         container.close()
     if options.text("process"):
-        return _loaded(options.text("process"), process)
+        from spec.bundle import load_process
+
+        return completed(load_process(options.text("process")), process)
     return _changed(process, options, words)
 
 
-def _loaded(path: str, container: Process) -> Process:
-    """--process: what it leaves out of the confinement stays as the container has it."""
-    from spec.bundle import load_process
-
-    process = load_process(path)
+def completed(process: Process, container: Process) -> Process:
+    """What a process leaves out of its confinement is as the container's own process has it."""
     kept = {name: container[name] for name in _KEPT if name in container}  # type: ignore[literal-required]
     return {**kept, **process}  # type: ignore[typeddict-item]
 
@@ -65,8 +64,8 @@ def _changed(process: Process, options: Options, words: Sequence[str]) -> Proces
         changed["apparmorProfile"] = options.text("apparmor")
     if options.text("process-label"):
         changed["selinuxLabel"] = options.text("process-label")
-    if options.flag("no-new-privs"):
-        changed["noNewPrivileges"] = True
+    if options.given("no-new-privs"):
+        changed["noNewPrivileges"] = options.flag("no-new-privs")
     user: User = {**process.get("user", {})}
     if options.text("user"):
         user["uid"], gid = parse_user(options.text("user"))

@@ -11,8 +11,8 @@ import os
 
 from native import plan, syscalls
 from native.plan import Op
-from runtime import devices, host, namespaces, pid_file, process, state, stdio
-from runtime.container import Container
+from runtime import devices, host, namespaces, pid_file, process, state, stdio, steps
+from runtime.container import Container, refusal
 from runtime.context import Context, Request
 from runtime.descriptors import open_tasks
 from runtime.errors import PlanFailed, UsageError
@@ -47,6 +47,7 @@ class ExecOptions:
         "ignore_paused",
         "listen_fds",
         "pid_file",
+        "pidfd",
         "preserved",
         "stdio",
         "sub_cgroup",
@@ -57,6 +58,7 @@ class ExecOptions:
         self.ignore_paused = False
         self.listen_fds = 0
         self.pid_file = ""
+        self.pidfd: Callable[[int], None] | None = None
         self.preserved: Sequence[int] = ()
         self.stdio: Sequence[int] = (0, 1, 2)
         self.sub_cgroup: Sub = ""
@@ -131,6 +133,7 @@ def execute(root: str, container_id: str, wanted: Process, options: ExecOptions)
         raise UsageError(
             "a terminal needs --console-socket, or an exec that stays in the foreground"
         )
+    steps.begin("find the container")
     container = Container.open(root, container_id)
     try:
         if not (options.ignore_paused and container.status() == "paused"):
@@ -138,6 +141,10 @@ def execute(root: str, container_id: str, wanted: Process, options: ExecOptions)
         pidfd = container.pidfd()
         try:
             return _launch(container, pidfd, wanted, options)
+        except (OrlopError, OSError) as error:
+            if container.status() != "stopped":
+                raise
+            raise refusal("exec", container_id, "stopped") from error  # meanwhile
         finally:
             os.close(pidfd)
     finally:
@@ -154,12 +161,15 @@ def container_spec(container: Container) -> Spec:
 def _launch(container: Container, pidfd: int, wanted: Process, options: ExecOptions) -> int:
     init = container.record.init
     assert init is not None  # noqa: S101 - for the type checker: it has a pidfd
+    steps.begin("load and check the bundle")
     spec = container_spec(container)
     joined = joined_namespaces(init.pid)
     check_labels(wanted, {})
     if "user" in joined and not wanted.get("terminal"):
         stdio.give(options.stdio, wanted, spec.get("linux", {}))
+    steps.begin("seccomp filter")
     filter_ = seccomp_filter(spec)
+    steps.begin("compile the plan")
     # clone3 would begin in the cgroup: there is no "before" for the initial affinity then.
     late = bool(wanted.get("execCPUAffinity", {}).get("initial"))
     cgroup = container.cgroup()
@@ -185,20 +195,16 @@ def _launch(container: Container, pidfd: int, wanted: Process, options: ExecOpti
         place.close()
         for fd in opened.values():
             os.close(fd)
-    os.close(launch.pidfd)
-    if options.pid_file:
-        _write_pid(options.pid_file, launch.pid)
-    return launch.pid
-
-
-def _write_pid(path: str, pid: int) -> None:
-    """A process that nobody can learn of does not go on."""
     try:
-        pid_file.write(path, pid)
-    except OrlopError:
-        os.kill(pid, 9)  # our child, not waited for: the pid is its own
-        os.waitpid(pid, 0)
+        if options.pidfd is not None:
+            options.pidfd(os.dup(launch.pidfd))
+        if options.pid_file:
+            pid_file.write(options.pid_file, launch.pid)
+    except BaseException:
+        launch.abandon()
         raise
+    os.close(launch.pidfd)
+    return launch.pid
 
 
 def _request(container: Container, options: ExecOptions) -> Request:

@@ -12,6 +12,12 @@ import sys
 from native import syscalls
 from runtime.console import Terminal
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from runtime.notify_socket import NotifySocket
+
 #: Not forwarded: what can't be blocked, what is ours, and faults of our own (signal(7)).
 _OWN = frozenset(
     {
@@ -54,13 +60,24 @@ class Foreground:
         if self._terminal is not None:
             self._terminal.restore()
 
-    def wait(self, pid: int) -> int:
-        """Serve a child of ours until it ends. Returns its status as a shell has it."""
+    def wait(
+        self,
+        pid: int,
+        notify: NotifySocket | None = None,
+        removal: Sequence[str] = (),  # noqa: ARG002
+    ) -> int:
+        """Serve a child of ours until it ends. Returns its status as a shell has it.
+
+        notify: what the container says there is passed on, with us as the main process. removal:
+        the call that comes next, for a caller that waits by itself (runtime.warm).
+        """
         poll = select.poll()
         poll.register(self._signals, select.POLLIN)
         terminal = self._terminal
         if terminal is not None:
             terminal.register(poll)
+        if notify is not None and notify.fileno() >= 0:
+            poll.register(notify.fileno(), select.POLLIN)
         while True:
             status = _reap(pid)
             if status is not None:
@@ -71,6 +88,8 @@ class Foreground:
             for fd, _ in poll.poll():
                 if fd == self._signals:
                     self._forward(pid)
+                elif notify is not None and fd == notify.fileno():
+                    notify.forward(os.getpid(), barrier=False)
                 elif terminal is not None and not terminal.copy(fd, poll):
                     poll.unregister(fd)
 

@@ -2,7 +2,8 @@
 """`linux.uidMappings`, `linux.gidMappings`: written by the parent (user_namespaces(7)).
 
 An unprivileged caller may map its own id alone; for more, newuidmap(1) and newgidmap(1) look in
-/etc/subuid and /etc/subgid.
+/etc/subuid and /etc/subgid. Root of a user namespace, as rootless Podman makes it, writes what that
+namespace has: those programs would look for its ids among the machine's.
 """
 
 from __future__ import annotations
@@ -24,14 +25,15 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 def write(pid: int, linux: Linux, facts: Facts) -> None:
     """Write both maps of a process's user namespace. Raises OrlopError with a pointer."""
     uids, gids = linux.get("uidMappings", []), linux.get("gidMappings", [])
-    if not facts.privileged and _is_own(gids, facts.gid):
+    if facts.uid != 0 and is_own(gids, facts.gid):
         # Linux 3.19 (CVE-2014-8989): an unprivileged gid map needs setgroups(2) denied first.
         _write_file(f"/proc/{pid}/setgroups", "deny", "/linux/gidMappings")
     _write_map(pid, "gid", gids, facts, facts.gid)
     _write_map(pid, "uid", uids, facts, facts.uid)
 
 
-def _is_own(mappings: Sequence[LinuxIDMapping], own: int) -> bool:
+def is_own(mappings: Sequence[LinuxIDMapping], own: int) -> bool:
+    """Whether they map the caller's own id alone, which it may do itself."""
     return len(mappings) == 1 and mappings[0]["size"] == 1 and mappings[0]["hostID"] == own
 
 
@@ -40,7 +42,7 @@ def _write_map(
 ) -> None:
     rows = [(m["containerID"], m["hostID"], m["size"]) for m in mappings]
     pointer = f"/linux/{kind}Mappings"
-    if facts.privileged or _is_own(mappings, own):
+    if facts.uid == 0 or is_own(mappings, own):
         text = "".join(f"{inside} {outside} {size}\n" for inside, outside, size in rows)
         page = os.sysconf("SC_PAGE_SIZE")
         if len(text) >= page:  # user_namespaces(7): one write, of less than a page
@@ -64,12 +66,18 @@ def _write_file(path: str, text: str, pointer: str) -> None:
         raise OrlopError(message, pointer=pointer, hint=hint) from error
 
 
-def _run(program: str, arguments: list[str], pointer: str) -> None:
+def find_program(name: str) -> str:
+    """Its path, "" where it is not on PATH."""
     for directory in os.environ.get("PATH", _PATH).split(":"):
-        path = os.path.join(directory, program)
+        path = os.path.join(directory, name)
         if os.access(path, os.X_OK):
-            break
-    else:
+            return path
+    return ""
+
+
+def _run(program: str, arguments: list[str], pointer: str) -> None:
+    path = find_program(program)
+    if not path:
         hint = "install it (Debian's package uidmap), or map the caller's own id alone"
         raise OrlopError(f"{program} is not installed", pointer=pointer, hint=hint)
     reader, writer = os.pipe2(os.O_CLOEXEC)

@@ -49,6 +49,16 @@ def _unescaped(text: str) -> str:
     return text
 
 
+def has_cache_allocation(root: str) -> bool:
+    """Whether the L3 cache can be shared out (CAT). root: where resctrl is mounted, or ""."""
+    return bool(root) and any(os.path.isdir(f"{root}/info/{name}") for name in ("L3", "L3CODE"))
+
+
+def has_bandwidth_allocation(root: str) -> bool:
+    """Whether the memory's bandwidth can be shared out (MBA); root: as above."""
+    return bool(root) and os.path.isdir(f"{root}/info/MB")
+
+
 class Group:
     """The group of one container.
 
@@ -120,6 +130,29 @@ class Group:
             self._write_schemata(lines)
         if self.monitoring:
             self._make(self.monitoring, f"{_WHERE}/enableMonitoring")
+
+    def lines(self) -> list[str]:
+        """The schemata that are in force. Raises OSError."""
+        return [line.strip() for line in read_all(f"{self.directory}/schemata").splitlines()]
+
+    def replace(self, config: LinuxIntelRdt) -> list[str]:
+        """Change the schemas that `config` has; the lines that were there. Raises OrlopError."""
+        lines = schemata(config)
+        names = {parse_schema(line)[0] for line in lines}
+        before = [line for line in self.lines() if parse_schema(line)[0] in names]
+        try:
+            self._write_schemata(lines)
+        except OrlopError:
+            self.restore(before)  # the kernel takes a line at a time
+            raise
+        return before
+
+    def restore(self, lines: list[str]) -> None:
+        """Write back what `replace` gave, as far as the kernel takes it."""
+        try:
+            self._write_schemata(lines)
+        except OrlopError:
+            return
 
     def remove(self) -> None:
         """Remove what is the container's own; its processes fall back to the default class."""

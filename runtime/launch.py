@@ -10,11 +10,11 @@ import _socket
 import os
 import sys
 
-from native import plan, syscalls
+from native import plan
 from native.executable import sealed_init
 from native.memory_file import memory_file
 from native.plan import ANSWER, MESSAGE, Message
-from runtime import explain
+from runtime import caller, explain, steps
 from spec.errors import OrlopError
 
 TYPE_CHECKING = False
@@ -97,23 +97,27 @@ class Launch:
                 self._spawn(theirs.fileno())
             finally:
                 theirs.close()
+            steps.begin("wait for the init")
             while not self._serve():
                 pass
         except BaseException:
-            self._abandon()
+            self.abandon()
             raise
         finally:
             ours.close()
             self._reap_first_stage()
 
     def _spawn(self, channel: int) -> None:
+        steps.begin("start the init")
+        clock = steps.watch_init(self._plan)
+        descriptors = self._descriptors if clock < 0 else {**self._descriptors, "clock": clock}
         init = sealed_init()
         plan_fd = -1
         try:
             plan_fd = memory_file("orlop-plan", self._plan.pack())
-            table = [self._descriptors[name] for name in self._plan.descriptors()]
+            table = [descriptors[name] for name in self._plan.descriptors()]
             fds = [*self._container_fds, channel, plan_fd, *table]
-            self.pid, self.pidfd = syscalls.spawn(
+            self.pid, self.pidfd = caller.current.spawn(
                 init,
                 fds,
                 len(self._container_fds),
@@ -143,8 +147,10 @@ class Launch:
         by_second = message.value != lib.SYNC_SCOPE  # which comes before the fork
         if self._plan.stages > 1 and self.pid == self._first_pid and by_second:
             self._serve()  # the first stage's word about the second is on its way
+        steps.begin("answer", self._plan.ops[message.op])
         answer_fd = self._answer(message.value, fd)
         self._reply(answer_fd)
+        steps.begin("wait for the init")
         return bool(message.value == lib.SYNC_READY)
 
     def _enter_second_stage(self, pid: int) -> None:
@@ -216,17 +222,17 @@ class Launch:
         """End of the channel: an exec's program runs, or the init died without a word."""
         if not any(op.code == lib.OP_READY for op in self._plan.ops):
             return True
-        status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        status = os.waitstatus_to_exitcode(caller.current.wait(self.pid))
         how = f"killed by signal {-status}" if status < 0 else f"exit status {status}"
         pid, self.pid = self.pid, 0
         raise InitDied(how, pid)
 
-    def _abandon(self) -> None:
+    def abandon(self) -> None:
         """Kill whatever was started, and wait for it: its end tells us that its cgroup is empty."""
         if self.pid and self.pidfd >= 0:
             try:
                 os.kill(self.pid, 9)  # our child, not waited for: the pid is its own
-                os.waitpid(self.pid, 0)
+                caller.current.wait(self.pid)
             except (ProcessLookupError, ChildProcessError):
                 pass
         if self.pidfd >= 0:
@@ -236,7 +242,7 @@ class Launch:
     def _reap_first_stage(self) -> None:
         if self._first_pid and self._first_pid != self.pid and self._plan.stages > 1:
             try:
-                os.waitpid(self._first_pid, 0)
+                caller.current.wait(self._first_pid)
             except ChildProcessError:
                 pass
             self._first_pid = 0

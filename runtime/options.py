@@ -21,9 +21,12 @@ _FALSE = frozenset({"false", "0", "f", "F", "FALSE", "False"})
 
 
 class Flag:
-    """One flag. kind: BOOL, VALUE (a text), LIST (repeatable), COUNT (a number, not negative)."""
+    """One flag. kind: BOOL, VALUE (a text), LIST (repeatable), COUNT (a number, not negative).
 
-    __slots__ = ("help", "hidden", "kind", "metavar", "name", "short")
+    choices: the only values that a VALUE may have; () for any.
+    """
+
+    __slots__ = ("choices", "help", "hidden", "kind", "metavar", "name", "short")
 
     def __init__(
         self,
@@ -34,13 +37,24 @@ class Flag:
         short: str = "",
         metavar: str = "",
         hidden: bool = False,
+        choices: Sequence[str] = (),
     ) -> None:
+        self.choices = choices
         self.name = name
         self.help = help
         self.kind = kind
         self.short = short
         self.metavar = metavar or ("N" if kind == COUNT else "VALUE")
         self.hidden = hidden
+
+
+#: Of each command that starts a process; runtime.cli heeds it for them.
+TIMELINE = Flag(
+    "timeline",
+    "write where the time of the start went to FILE: a trace for Perfetto, or a picture (*.svg)",
+    VALUE,
+    metavar="FILE",
+)
 
 
 class Options:
@@ -92,7 +106,7 @@ def parse(flags: Sequence[Flag], words: Sequence[str]) -> tuple[Options, list[st
         if flag is None:
             raise UsageError(f"flag provided but not defined: {word.partition('=')[0]}")
         if flag.kind == BOOL:
-            values[flag.name] = _boolean(word, value) if equals else True
+            values[flag.name] = boolean(word.partition("=")[0], value) if equals else True
             continue
         if not equals:
             if not rest:
@@ -102,12 +116,13 @@ def parse(flags: Sequence[Flag], words: Sequence[str]) -> tuple[Options, list[st
     return Options(values), rest
 
 
-def _boolean(word: str, value: str) -> bool:
+def boolean(flag: str, value: str) -> bool:
+    """A switch's value, in Go's words for it. Raises UsageError."""
     if value in _TRUE:
         return True
     if value in _FALSE:
         return False
-    raise UsageError(f"invalid value {value!r} of {word.partition('=')[0]}: true or false")
+    raise UsageError(f"invalid value {value!r} of {flag}: true or false")
 
 
 def _store(values: dict[str, object], flag: Flag, word: str, value: str) -> None:
@@ -117,18 +132,10 @@ def _store(values: dict[str, object], flag: Flag, word: str, value: str) -> None
         values[flag.name] = int(value)
     elif flag.kind == LIST:
         values.setdefault(flag.name, []).append(value)  # type: ignore[attr-defined]
+    elif flag.choices and not value:
+        values.pop(flag.name, None)  # an engine without an opinion: the default
+    elif flag.choices and value not in flag.choices:
+        allowed = f"{', '.join(flag.choices[:-1])} or {flag.choices[-1]}"
+        raise UsageError(f"invalid value {value!r} of {word.partition('=')[0]}: {allowed}")
     else:
         values[flag.name] = value
-
-
-def describe(flags: Sequence[Flag]) -> str:
-    """The flags, for --help."""
-    lines = []
-    for flag in flags:
-        if flag.hidden:
-            continue
-        name = f"--{flag.name}" + (f", -{flag.short}" if flag.short else "")
-        if flag.kind != BOOL:
-            name += f" {flag.metavar}"
-        lines.append(f"  {name:<28} {flag.help}")
-    return "\n".join(lines)

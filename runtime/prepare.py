@@ -26,10 +26,15 @@ if TYPE_CHECKING:
 def load_bundle(path: str) -> Bundle:
     """A bundle that can be run: checked, with a root file system that is there."""
     bundle = bundles.load(path)
+    check_rootfs(bundle)
+    return bundle
+
+
+def check_rootfs(bundle: Bundle) -> None:
+    """Raise OrlopError where the root file system is no directory."""
     if not os.path.isdir(bundle.rootfs):
         reason = "not a directory" if os.path.exists(bundle.rootfs) else "no such file or directory"
         raise OrlopError(f"root file system {bundle.rootfs}: {reason}", pointer="/root/path")
-    return bundle
 
 
 def seccomp_filter(spec: Spec, *, cached: bool = True) -> Filter | None:
@@ -69,11 +74,13 @@ def resolve_cgroup(
     facts: Facts,
     *,
     systemd: bool = False,
+    rootless: bool | None = None,
     allowed: Sequence[str] = (),
 ) -> Cgroup:
     """The cgroup that the spec asks for; nothing is made.
 
-    allowed: what annotations must begin with to set properties of systemd's unit.
+    allowed: what annotations must begin with to set properties of systemd's unit. rootless: whether
+    permission may lack; None: as the caller's rights are.
     """
     annotations = {
         key: value
@@ -84,7 +91,7 @@ def resolve_cgroup(
         spec.get("linux", {}).get("cgroupsPath", ""),
         container_id,
         driver="systemd" if systemd else "cgroupfs",
-        rootless=not facts.privileged,
+        rootless=not facts.privileged if rootless is None else rootless,
         host=facts.cgroup,
         annotations=annotations,
     )

@@ -22,6 +22,8 @@ _LONGEST = 16  # no name is; and int() refuses thousands of digits with an error
 def parse(text: str) -> int:
     """A number, a name, or a name without SIG, in any case; RTMIN+N and RTMAX-N too.
 
+    0 is none, and asks whether there is a process (kill(2)).
+
     Raises UsageError.
     """
     name = text.upper().removeprefix("SIG")[:_LONGEST]
@@ -31,7 +33,7 @@ def parse(text: str) -> int:
         number = _real_time(name)
     else:
         number = NUMBERS.get(name, -1)
-    if not 0 < number < COUNT:
+    if not 0 <= number < COUNT:
         raise UsageError(f"unknown signal {text!r}")
     return number
 

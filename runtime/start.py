@@ -11,42 +11,65 @@ import errno
 import os
 
 from native.plan import MESSAGE, Message
-from runtime import explain, hooks, state
-from runtime.container import Container
+from runtime import explain, hooks, state, steps
+from runtime.container import Container, refusal
 from runtime.errors import WrongStatus
 from runtime.kill import end_all
 from spec import jsontext
 from spec.errors import OrlopError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-def start(root: str, container_id: str) -> None:
+    from runtime.notify_socket import NotifySocket
+
+
+def start(
+    root: str,
+    container_id: str,
+    notify: NotifySocket | None = None,
+    *,
+    on_running: Callable[[], None] | None = None,
+) -> None:
     """Start the user's program in a created container; returns once execve succeeded.
 
-    Raises WrongStatus, PlanFailed. Then poststart hooks run; if one fails, the container is killed.
+    notify: begins to listen before the program can say anything. Then poststart hooks run; if one
+    fails, the container is killed. on_running: called before them.
+
+    Raises WrongStatus, PlanFailed.
     """
+    steps.begin("connect to the init")
     container = Container.open(root, container_id)
     try:
         container.lock()
         container.require("start")
-        connection = _connect(container.directory.fd, container.record.owner)
-        container.unlock()
+        if notify is not None:
+            notify.listen(container)
+        connection = _connect(container)
         try:
-            _go(connection)
+            steps.begin("wait for execve")
+            _go(connection, container.directory.fd)
+            container.unlock()
+            _wait(connection)
         finally:
             connection.close()
+        if on_running is not None:
+            on_running()
+        steps.begin("poststart hooks")
         _run_poststart(container)
     finally:
         container.close()
 
 
-def _connect(directory: int, owner: int) -> _socket.socket:
-    """Connect to the waiting init, and take its name away: it can be started once.
+def _connect(container: Container) -> _socket.socket:
+    """Connect to the waiting init.
 
-    owner: the uid that created the container. The init listens to nobody else, so that root, who
-    may start everyone's, connects as the owner.
+    It listens to nobody but who created the container, so that root, who may start everyone's,
+    connects as the owner.
     """
-    name = f"/proc/self/fd/{directory}/{state.SOCKET}"
-    user = os.geteuid()
+    name = f"/proc/self/fd/{container.directory.fd}/{state.SOCKET}"
+    user, owner = os.geteuid(), container.record.owner
     connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
     try:
         if user != owner:
@@ -56,18 +79,40 @@ def _connect(directory: int, owner: int) -> _socket.socket:
         finally:
             if user != owner:
                 os.seteuid(user)
-        os.unlink(state.SOCKET, dir_fd=directory)
     except OSError as error:
         connection.close()
-        if error.errno in (errno.ECONNREFUSED, errno.ENOENT):
-            raise WrongStatus("cannot start a container that has stopped") from error
-        raise
+        if error.errno not in (errno.ECONNREFUSED, errno.ENOENT):
+            raise
+        init = container.record.init
+        if init is None or not init.is_alive():
+            raise refusal("start", container.record.id, "stopped") from error
+        _forget(container.directory.fd)  # of a start that was killed once the init had its word
+        raise refusal("start", container.record.id, "running") from error
     return connection
 
 
-def _go(connection: _socket.socket) -> None:
+def _go(connection: _socket.socket, directory: int) -> None:
+    """Let the program run, and then take the socket's name away: it can be started once.
+
+    In this order a container that is shown as running does run, or will.
+    """
     try:
         connection.send(b"g")
+    except (ConnectionResetError, BrokenPipeError):
+        raise WrongStatus("cannot start a container that has stopped") from None
+    _forget(directory)
+
+
+def _forget(directory: int) -> None:
+    try:
+        os.unlink(state.SOCKET, dir_fd=directory)
+    except FileNotFoundError:
+        return
+
+
+def _wait(connection: _socket.socket) -> None:
+    """Until execve succeeded. Raises PlanFailed, WrongStatus."""
+    try:
         data = connection.recv(MESSAGE.size)
     except (ConnectionResetError, BrokenPipeError):
         raise WrongStatus("cannot start a container that has stopped") from None

@@ -3,6 +3,7 @@
 
     ROOT/ID/state.json   what is known of the container; replaced by rename, never changed
     ROOT/ID/start.sock   where the init waits for `start`; gone once it was started
+    ROOT/ID/notify/      where it says that it is ready, if somebody wants to know
     ROOT/~ID.PID         being made or removed: `~` is in no id
 
 Written before the first side effect, so that `delete --force` finds everything from any point at
@@ -17,7 +18,7 @@ import fcntl
 import os
 import time
 
-from runtime import processes
+from runtime import host, processes
 from runtime.errors import AlreadyExists, InvalidId, NotFound
 from runtime.processes import Identity
 from spec import jsontext
@@ -31,16 +32,35 @@ if TYPE_CHECKING:
 VERSION = 1
 SOCKET = "start.sock"
 _FILE = "state.json"
+_ROOT = "/run/orlop"
 _ID_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.")
 _ID_MAX = 1024  # as containerd's; NAME_MAX of the file system decides below that
 
 
 def default_root() -> str:
-    """/run/orlop, or below XDG_RUNTIME_DIR for whoever is not root."""
+    """/run/orlop, or below XDG_RUNTIME_DIR for whoever is not the machine's root."""
     runtime_dir = os.environ.get("XDG_RUNTIME_DIR", "")
-    if os.geteuid() != 0 and runtime_dir:
+    if runtime_dir and _is_unprivileged():
         return os.path.join(runtime_dir, "orlop")
-    return "/run/orlop"
+    return _ROOT
+
+
+def _is_unprivileged() -> bool:
+    """As runc has it: root of a user namespace counts as root where it says that it is (USER)."""
+    if os.geteuid() != 0:
+        return True
+    return not host.in_initial_user_namespace() and os.environ.get("USER") != "root"
+
+
+def make_root(root: str) -> None:
+    """Make the state root where it isn't there; one below XDG_RUNTIME_DIR with the sticky bit.
+
+    Who cleans up XDG_RUNTIME_DIR leaves that alone (XDG Base Directory Specification). Raises
+    OSError.
+    """
+    os.makedirs(root, mode=0o700, exist_ok=True)
+    if root != _ROOT and root == default_root():
+        os.chmod(root, 0o1700)
 
 
 def check_id(container_id: str) -> None:
@@ -68,7 +88,8 @@ class Record:
     the form that runtime.cgroups.load takes, or None. new_keyring: it has a session keyring of its
     own, which an exec joins. shares_pids: it has no pid namespace of its own, so that the kernel
     does not end its processes with the init. resctrl: the form that runtime.intelrdt.Group.load
-    takes, or None.
+    takes, or None. stdio: what its standard descriptors were made from ("pipe:[INODE]"), for a
+    restore to replace.
     """
 
     __slots__ = (
@@ -86,6 +107,7 @@ class Record:
         "resctrl",
         "rootfs",
         "shares_pids",
+        "stdio",
     )
 
     def __init__(self, container_id: str, bundle: str, rootfs: str) -> None:
@@ -103,6 +125,7 @@ class Record:
         self.hooks: Hooks = {}
         self.new_keyring = True
         self.shares_pids = False
+        self.stdio: list[str] = []
 
     def save(self) -> str:
         """As text of state.json."""
@@ -123,6 +146,7 @@ class Record:
                 "hooks": self.hooks,
                 "newKeyring": self.new_keyring,
                 "sharesPids": self.shares_pids,
+                "stdio": self.stdio,
             }
         )
 
@@ -152,6 +176,7 @@ class Record:
             record.hooks = saved["hooks"]
             record.new_keyring = saved["newKeyring"]
             record.shares_pids = saved["sharesPids"]
+            record.stdio = saved["stdio"]
         except (KeyError, TypeError, ValueError) as error:
             raise OrlopError(f"state.json is damaged: {error!r}") from error
         return record
@@ -166,6 +191,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "owner": (int,),
     "newKeyring": (bool,),
     "sharesPids": (bool,),
+    "stdio": (list,),
     "annotations": (dict,),
     "hooks": (dict,),
     "cgroup": (dict, type(None)),
@@ -208,7 +234,7 @@ class Directory:
     def reserve(cls, root: str, record: Record) -> Directory:
         """Make the directory with its record in it, at once. Raises AlreadyExists."""
         check_id(record.id)
-        os.makedirs(root, mode=0o700, exist_ok=True)
+        make_root(root)
         part = os.path.join(root, f"~{record.id}.{os.getpid()}")
         os.mkdir(part, 0o700)
         directory = cls(root, record.id, -1)
@@ -291,7 +317,7 @@ class Directory:
             os.rename(os.path.join(self.root, self.id), part)
         except FileNotFoundError:
             return
-        self._clear()
+        _empty(self.fd)
         os.rmdir(part)
 
     def _unlink_record(self) -> None:
@@ -302,9 +328,19 @@ class Directory:
             except FileNotFoundError:
                 pass
 
-    def _clear(self) -> None:
-        for name in os.listdir(self.fd):
-            os.unlink(name, dir_fd=self.fd)
+
+def _empty(directory: int) -> None:
+    """Remove what is in a directory, which nobody but us may write."""
+    for name in os.listdir(directory):
+        try:
+            os.unlink(name, dir_fd=directory)
+        except IsADirectoryError:
+            below = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
+            try:
+                _empty(below)
+            finally:
+                os.close(below)
+            os.rmdir(name, dir_fd=directory)
 
 
 def remove_leftovers(root: str, container_id: str) -> bool:
@@ -316,8 +352,11 @@ def remove_leftovers(root: str, container_id: str) -> bool:
         if not name.startswith(prefix) or not pid.isdigit() or os.path.exists(f"/proc/{pid}"):
             continue
         path = os.path.join(root, name)
-        for file in os.listdir(path):
-            os.unlink(os.path.join(path, file))
+        directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            _empty(directory)
+        finally:
+            os.close(directory)
         os.rmdir(path)
         found = True
     return found

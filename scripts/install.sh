@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Installs into PREFIX (/usr/local), staged below DESTDIR if that is set:
-#   PREFIX/lib/orlop/VERSION[.N]/   one installation: packages, their dependencies, the program
-#   PREFIX/bin/orlop                a link to the newest installation's program
+#   PREFIX/lib/orlop/VERSION[.N]/   one installation: packages, their dependencies, the programs orlop
+#                                   (native), orlop-cold (the same work without a warm planner) and
+#                                   containerd-shim-orlop-v1
+#   PREFIX/bin/orlop, containerd-shim-orlop-v1   links to the newest installation's programs
+#   PREFIX/share/...                man pages and completion for bash, zsh and fish, of the newest
 #
 # An installation is never changed once it is linked. The same version again becomes VERSION.1,
 # VERSION.2, ...: a shim that lives for months imports modules late, and must get those of the
@@ -29,6 +32,11 @@ make_directory() {
     made+=("$1")
 }
 
+note_made() {
+    [ ${#made[@]} = 0 ] || printf '%s\n' "${made[@]}" >>"$stage$base/.made"
+    made=()
+}
+
 # The name for this installation: the version, numbered when that is taken.
 vacant() {
     local name=$1 n=0
@@ -50,6 +58,32 @@ packages_into() {
     .venv/bin/python -m compileall -q -j 0 -s "$1" -p "$base/$name/packages" "$1"
 }
 
+# Man pages and completion. Those of the installation before are known by .documents, and replaced.
+documents_into() {
+    local file old=$stage$base/.documents
+    for file in "${documents[@]}"; do
+        make_directory "$(dirname "$prefix/$file")"
+        install -m 644 "$work/documents/$file" "$stage$prefix/$file"
+    done
+    if [ -f "$old" ]; then # what this version has no more
+        while read -r file; do
+            rm -f "$stage$prefix/$file"
+        done < <(LC_ALL=C comm -23 "$old" <(printf '%s\n' "${documents[@]}"))
+    fi
+    printf '%s\n' "${documents[@]}" >"$old"
+}
+
+# A page or a script of the same name that no installation of ours made is somebody else's.
+refuse_foreign_documents() {
+    local file
+    for file in "${documents[@]}"; do
+        if [ -e "$stage$prefix/$file" ] && ! grep -qsxF "$file" "$stage$base/.documents"; then
+            echo "install: $stage$prefix/$file: exists, and is not ours" >&2
+            exit 1
+        fi
+    done
+}
+
 # Removes installations other than the newest and the one before (a process may have started from
 # that a moment ago, with nothing mapped yet) which no process has anything mapped of.
 prune() {
@@ -66,22 +100,35 @@ version=$(.venv/bin/python -c 'import tomllib; print(tomllib.load(open("pyprojec
 make_directory "$base"
 make_directory "$prefix/bin"
 link=$stage$prefix/bin/orlop
-if [ -e "$link" ] && [[ $(readlink "$link") != ../lib/orlop/* ]]; then
-    echo "install: $link: exists, and is not ours" >&2
-    exit 1
-fi
+shim=$stage$prefix/bin/containerd-shim-orlop-v1
+for program in "$link" "$shim"; do
+    if [ -e "$program" ] && [[ $(readlink "$program") != ../lib/orlop/* ]]; then
+        echo "install: $program: exists, and is not ours" >&2
+        exit 1
+    fi
+done
+.venv/bin/python -m runtime.documents "$work/documents"
+mapfile -t documents < <(cd "$work/documents" && find . -type f -printf '%P\n' | LC_ALL=C sort)
+refuse_foreign_documents
 previous=$(readlink "$link" | cut -d/ -f4 || true)
-[ ${#made[@]} = 0 ] || printf '%s\n' "${made[@]}" >>"$stage$base/.made"
+note_made
 
 name=$(vacant "$version")
 new=$stage$base/$name
 mkdir "$new" "$new/bin"
 packages_into "$new/packages"
-scripts/launcher.sh .venv/bin/python "$base/$name/packages" >"$new/bin/orlop"
-chmod 755 "$new/bin/orlop"
-
-ln -s "../lib/orlop/$name/bin/orlop" "$link.$name"
-mv -T "$link.$name" "$link"    # rename(2): at any moment there is a whole program
+mv "$new/packages/native/orlop" "$new/bin/orlop"
+for program in runtime.cli:orlop-cold shim.bootstrap:containerd-shim-orlop-v1; do
+    path=$new/bin/${program#*:}
+    scripts/launcher.sh "${program%%:*}" .venv/bin/python "$base/$name/packages" >"$path"
+done
+chmod 755 "$new"/bin/*
+documents_into
+note_made
+for program in "$shim" "$link"; do
+    ln -s "../lib/orlop/$name/bin/${program##*/}" "$program.$name"
+    mv -T "$program.$name" "$program"    # rename(2): at any moment there is a whole program
+done
 new=
 prune
 echo "installed $prefix/bin/orlop ($base/$name)"

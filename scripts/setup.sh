@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Makes the machine and the private environment .venv ready: `setup.sh run` for building and
-# running, `setup.sh test` for the tests' tools on top, `setup.sh fuzz` for Debian's clang.
-# Idempotent; the second time it is quick.
+# running, `setup.sh test` for the tests' tools on top, `setup.sh engines` for the engines that
+# drive the runtime in tests, `setup.sh fuzz` for Debian's clang, on top of those. Idempotent; the
+# second time it is quick.
 #
 # What is missing is found by probing, not by asking dpkg, so that a machine without apt is told
 # what to get. PYTHON=... chooses the interpreter (3.11 or newer).
@@ -54,11 +55,47 @@ missing() {
         command -v clang-14 >/dev/null || echo clang-14 libclang-rt-14-dev    # libFuzzer
         command -v clang-tidy-14 >/dev/null || echo clang-tidy-14
     fi
-    if [ "$1" = test ]; then
+    if [ "$1" != run ]; then
         command -v shellcheck >/dev/null || echo shellcheck
         command -v cppcheck >/dev/null || echo cppcheck
+        command -v criu >/dev/null || echo criu    # checkpoint and restore
         command -v newuidmap >/dev/null || echo uidmap    # id maps of rootless containers
+        command -v groff >/dev/null || echo groff-base    # sets the man pages
+        command -v zsh >/dev/null || echo zsh    # completion is asked of the shells themselves
+        command -v fish >/dev/null || echo fish
     fi
+    [ "$1" != engines ] || missing_engines
+}
+
+# The distribution's own: a machine may have another docker client in /usr/local.
+missing_engines() {
+    local PATH=/usr/sbin:/usr/bin:/sbin:/bin
+    command -v containerd >/dev/null || echo containerd
+    command -v dockerd >/dev/null || echo docker.io
+    command -v podman >/dev/null || echo podman
+    command -v buildah >/dev/null || echo buildah
+    command -v slirp4netns >/dev/null || echo slirp4netns    # networks of rootless Podman
+    [ -x /usr/lib/podman/netavark ] || echo netavark
+    [ -x /usr/libexec/podman/catatonit ] || echo catatonit    # podman run --init, and pods
+    command -v runc >/dev/null || echo runc    # what orlop is compared with
+    command -v tini >/dev/null || echo tini
+    command -v curl >/dev/null || echo curl    # speaks to the CRI plugin
+    command -v ip >/dev/null || echo iproute2
+    command -v iptables >/dev/null || echo iptables
+}
+
+# Packages that bring a service would start it: invoke-rc.d(8) asks this file first.
+without_services() {
+    if [ -e /usr/sbin/policy-rc.d ]; then
+        "$@"
+        return
+    fi
+    trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+    printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
+    chmod 755 /usr/sbin/policy-rc.d
+    "$@"
+    rm /usr/sbin/policy-rc.d
+    trap - EXIT
 }
 
 install_packages() {
@@ -73,7 +110,7 @@ install_packages() {
     }
 }
 
-# Prints the requirements in pyproject.toml: to build, to run, and for `test` the tests' tools.
+# Prints the requirements in pyproject.toml: to build, to run, and but for `run` the tests' tools.
 requirements() {
     .venv/bin/python - "$1" <<'PY'
 import sys
@@ -83,7 +120,7 @@ with open("pyproject.toml", "rb") as file:
     settings = tomllib.load(file)
 project = settings["project"]
 print(*settings["build-system"]["requires"], *project["dependencies"], sep="\n")
-if sys.argv[1] == "test":
+if sys.argv[1] != "run":
     print(*project["optional-dependencies"]["dev"], sep="\n")
 PY
 }
@@ -91,7 +128,7 @@ PY
 main() {
     local purpose=${1:-run} packages python
     mapfile -t packages < <(missing "$purpose" | tr ' ' '\n')
-    [ ${#packages[@]} = 0 ] || install_packages "${packages[@]}"
+    [ ${#packages[@]} = 0 ] || without_services install_packages "${packages[@]}"
     python=$(interpreter) || die "no Python 3.11 or newer"
     if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
         echo "setup: making .venv with $python"
@@ -104,6 +141,7 @@ main() {
     case $purpose in
         run) touch .venv/.ready ;;
         test) touch .venv/.tools ;;
+        engines) touch .venv/.engines ;;
     esac
 }
 

@@ -52,6 +52,17 @@ def load(bundle_dir: str) -> Bundle:
     InvalidSpec with all violations and their lines, or OrlopError if the bundle or its config.json
     can't be read. Whether the root file system exists is not looked at.
     """
+    path, spec, text, found = judge(bundle_dir)
+    if found:
+        raise InvalidSpec(violations=found)
+    return Bundle(path, spec, text)
+
+
+def judge(bundle_dir: str) -> tuple[str, Spec, str, list[Violation]]:
+    """Return a bundle's path, configuration, text, and what the rules find wrong with it.
+
+    Raises as `load` does for what can't be read or breaks the schema.
+    """
     path = os.path.realpath(bundle_dir)
     text = _read_config(path)
     document = jsontext.loads(text, name=CONFIG)
@@ -62,9 +73,7 @@ def load(bundle_dir: str) -> Bundle:
     found = rules.missing_to_run(spec) + rules.violations(spec)
     if "\\u0000" in text:
         found += rules.document.strings_have_no_null_bytes(spec)
-    if found:
-        raise InvalidSpec(violations=_with_lines(found, text, CONFIG))
-    return Bundle(path, spec, text)
+    return path, spec, text, _with_lines(found, text, CONFIG)
 
 
 def load_process(path: str) -> Process:
@@ -72,8 +81,15 @@ def load_process(path: str) -> Process:
 
     Raises as `load` does, with pointers into that file.
     """
-    name = os.path.basename(path)
-    text = jsontext.decode(_read(path, f"process file {path}"), name)
+    return parse_process(_read(path, f"process file {path}"), os.path.basename(path))
+
+
+def parse_process(data: bytes, name: str) -> Process:
+    """Return the process that a JSON text describes; `name` says in errors where it is from.
+
+    Raises as `load` does, with pointers into the text.
+    """
+    text = jsontext.decode(data, name)
     document = jsontext.loads(text, name=name)
     tolerance.apply(document, text)
     if not _compiled("process")(document):

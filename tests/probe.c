@@ -540,21 +540,44 @@ static int do_echo(int argc, char **argv)
 	return copy(STDIN_FILENO, STDOUT_FILENO);
 }
 
-static int do_connect(int argc, char **argv)
+/* A socket connected to a path; -1 with errno where there is none. */
+static int connected(int type, const char *path)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+
+	if (strlen(path) >= sizeof(address.sun_path)) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	strcpy(address.sun_path, path);
+	return fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) ? -1 : fd;
+}
+
+static int do_connect(int argc, char **argv)
+{
+	int fd = connected(SOCK_STREAM, argv[1]);
 
 	(void)argc;
-	if (strlen(argv[1]) >= sizeof(address.sun_path)) {
-		errno = ENAMETOOLONG;
-		return failed("connect", argv[1]);
-	}
-	strcpy(address.sun_path, argv[1]);
-	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)))
+	if (fd < 0)
 		return failed("connect", argv[1]);
 	fflush(stdout);
 	return copy(fd, STDOUT_FILENO);
+}
+
+/* notify TEXT...: each a datagram to NOTIFY_SOCKET (sd_notify(3)). */
+static int do_notify(int argc, char **argv)
+{
+	const char *path = getenv("NOTIFY_SOCKET");
+	int fd = path ? connected(SOCK_DGRAM, path) : -1;
+
+	if (fd < 0)
+		return failed("connect", path ? path : "NOTIFY_SOCKET");
+	for (int i = 1; i < argc; i++)
+		if (send(fd, argv[i], strlen(argv[i]), 0) < 0)
+			return failed("send", argv[i]);
+	close(fd);
+	return 0;
 }
 
 /* netif: name, index and flags of each interface. */
@@ -761,6 +784,7 @@ static const struct {
 	{ "mkdir", do_mkdir, 1 },
 	{ "mounts", do_mounts, 0 },
 	{ "netif", do_netif, 0 },
+	{ "notify", do_notify, 1 },
 	{ "ns", do_ns, 0 },
 	{ "oom_score_adj", do_oom_score_adj, 0 },
 	{ "pid", do_pid, 0 },

@@ -213,6 +213,7 @@ static int run(struct context *ctx, const struct plan_op *op)
 	case OP_FILE_LABEL: return op_file_label(ctx, op);
 	case OP_REMOUNT: return op_remount(ctx, op);
 	case OP_BIND_LINK: return op_bind(ctx, op);
+	case OP_CLOCK: return op_clock(ctx, op);
 	case OP_NONE:
 	case PLAN_CODES: break;
 	}
@@ -246,6 +247,8 @@ int run_plan(struct context *ctx, int deputy)
 		if (deputy && (op->code == OP_CAPABILITIES || op->code == OP_EXEC))
 			return 0;
 		index = ctx->next++;
+		if (ctx->times)
+			note_time(ctx, index);
 		ctx->step = "";
 		memset(ctx->detail, 0, sizeof(ctx->detail)); /* what an earlier operation had to say */
 		r = run(ctx, op);
@@ -253,6 +256,8 @@ int run_plan(struct context *ctx, int deputy)
 			report_failure(ctx, index, op, -r);
 			return r;
 		}
+		if (op->code == OP_SECCOMP && !deputy)
+			ctx->times = NULL; /* behind the filter there is no call that it might deny */
 	}
 	return -EPROTO; /* a plan ends with OP_EXEC */
 }

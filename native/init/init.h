@@ -27,6 +27,7 @@ struct context {
 	int fault;        /* userfaultfd of the gate, while the deputy works, or -1 */
 	char *gate;       /* where the container's process waits for the deputy */
 	uint32_t next;    /* index of the operation after the one under way */
+	uint64_t *times;  /* when each operation began, or NULL: nobody asks (clock.c) */
 	uint64_t joined;  /* CLONE_NEW* flags of namespaces joined */
 	const char *program; /* found by OP_LOOKUP */
 	char **argv, **env;      /* for OP_EXEC, made by OP_LOOKUP */
@@ -118,6 +119,10 @@ int op_console(struct context *ctx, const struct plan_op *op);
 /* deputy.c */
 int start_deputy(struct context *ctx);
 void wait_for_deputy(struct context *ctx);
+
+/* clock.c */
+int op_clock(struct context *ctx, const struct plan_op *op);
+void note_time(struct context *ctx, uint32_t index);
 
 /* home.c */
 int op_home(struct context *ctx, const struct plan_op *op);

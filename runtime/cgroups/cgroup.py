@@ -9,6 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from runtime.cgroups.setting import Setting
     from spec.types import LinuxResources
 
     Sub = str | Mapping[str, str]
@@ -79,6 +80,10 @@ class Cgroup(ABC):
         """
 
     @abstractmethod
+    def settings(self, resources: LinuxResources, *, pointer: str = RESOURCES) -> list[Setting]:
+        """What `create` would write for resources; nothing is made. Raises OrlopError as it."""
+
+    @abstractmethod
     def create(self, resources: LinuxResources, *, pointer: str = RESOURCES) -> None:
         """Make the cgroup in all hierarchies and apply the limits; undo that if it fails.
 
@@ -94,8 +99,8 @@ class Cgroup(ABC):
         """Change the limits to what `resources` has (`update`).
 
         What it lacks stays as it is; so does `devices` on v1, which can't replace the list at
-        once (runc updates it nowhere). When a value fails, those before it are in force. Raises
-        OrlopError.
+        once (runc updates it nowhere). When a value fails, those before it are put back, as far as
+        the kernel lets them. Raises OrlopError.
         """
 
     @abstractmethod

@@ -126,10 +126,17 @@ class Cgroupfs(Cgroup):
                 raise OrlopError(text, pointer=POINTER) from error
             raise
 
+    def settings(self, resources: LinuxResources, *, pointer: str = RESOURCES) -> list[Setting]:
+        """What `create` would write; nothing is made. Raises OrlopError as `create` does."""
+        return self._compile(resources, pointer, fresh=True)
+
     def _make(self, made: list[str]) -> None:
         """Make the directories; where a rootless caller may not, do without."""
         existing, kept = [], []
         for directory in self.directories:
+            if self._rootless and self.mode == "hybrid" and not _may_join(directory):
+                self._denied.update(directory.controllers)
+                continue
             before = len(made)
             try:
                 if tree.make(directory.path, directory.mountpoint, made):
@@ -153,6 +160,10 @@ class Cgroupfs(Cgroup):
 
     def _configure(self, resources: LinuxResources, settings: list[Setting], pointer: str) -> None:
         """Bring a cgroup just made, or taken over, to where processes can join it."""
+        raise NotImplementedError
+
+    def apply(self, resources: LinuxResources, *, pointer: str = RESOURCES) -> None:
+        """See Cgroup."""
         raise NotImplementedError
 
     def _settle(self) -> None:
@@ -341,6 +352,23 @@ def _not_made(directory: Directory, error: OSError) -> OrlopError:
         hint = "a cgroup above has reached cgroup.max.descendants or cgroup.max.depth"
     text = f"make cgroup {directory.path}: {os.strerror(error.errno or 0)}"
     return OrlopError(text, pointer=POINTER, hint=hint)
+
+
+def _may_join(directory: Directory) -> bool:
+    """Whether a user may move itself there; a hybrid host's containers can do without v2.
+
+    On v2 it must be allowed to write to the nearest cgroup above both places (cgroup-v2.rst,
+    "Delegation Containment"); on v1 having the cgroup is enough.
+    """
+    if directory.version == 1:
+        return True
+    from runtime.cgroups import host
+
+    members = host.parse_memberships(files.read("/proc/self/cgroup"))
+    own = next((each.path for each in members if each.controllers == ("",)), "/")
+    here = directory.mountpoint + host.within(own, directory.root)
+    above = os.path.commonpath([here, directory.path])
+    return os.access(f"{above}/cgroup.procs", os.W_OK, effective_ids=True)
 
 
 def _sub_path(directory: Directory, sub: Sub) -> str:

@@ -11,10 +11,10 @@ from __future__ import annotations
 import errno
 import os
 
-from runtime.cgroups import device_rules, files, resources_v1, resources_v2, unified
+from runtime.cgroups import device_rules, files, resources_v1, resources_v2, tree, unified
 from runtime.cgroups.cgroup import RESOURCES
 from runtime.cgroups.cgroupfs import FREEZE_SECONDS, Cgroupfs
-from runtime.cgroups.setting import write_all
+from runtime.cgroups.setting import change_all, write_all
 from spec.errors import OrlopError
 
 TYPE_CHECKING = False
@@ -70,19 +70,21 @@ class CgroupfsV1(Cgroupfs):
             given = {setting.file for setting in settings}
             for file in _CPUSET:
                 _inherit(cpuset, file, own=file not in given)
-        self._write(settings)
+        self._enable(settings)
+        write_all(settings, self._locate, self._settle)
         self._restrict_devices(access, f"{pointer}/devices")
 
-    def _write(self, settings: list[Setting]) -> None:
+    def _enable(self, settings: list[Setting]) -> None:
         if self.unified is not None:
             needed = {s.controller: s.pointer for s in settings if not self._on_v1(s.controller)}
             if needed and needed.keys() & self._on_v2():
                 unified.enable(self.unified, needed, others=False)
-        write_all(settings, self._locate, self._settle)
 
     def apply(self, resources: LinuxResources, *, pointer: str = RESOURCES) -> None:
         """See Cgroup."""
-        self._write(self._compile(resources, pointer, fresh=False))
+        settings = self._compile(resources, pointer, fresh=False)
+        self._enable(settings)
+        change_all(settings, self._locate, self._settle)
 
     def _locate(self, controller: str) -> str:
         directory = self._on_v1(controller)
@@ -140,7 +142,11 @@ class CgroupfsV1(Cgroupfs):
     def kill(self) -> None:
         """See Cgroup."""
         super().kill()
-        self.thaw()  # what the v1 freezer holds doesn't die (freezer-subsystem.rst)
+        freezer = self._on_v1("freezer")
+        if freezer is None:
+            self.thaw()
+        else:
+            _thaw_all(freezer.path)
 
     def freeze(self) -> None:
         """See Cgroup."""
@@ -199,6 +205,32 @@ def _inherit(directory: Directory, file: str, *, own: bool) -> None:
         path = os.path.dirname(path)
     for path in reversed(empty):
         files.write(f"{path}/{file}", value)
+
+
+def _thaw_all(path: str) -> None:
+    """Thaw a cgroup and those below, which the container may have frozen. Raises OSError.
+
+    What the v1 freezer holds doesn't die (freezer-subsystem.rst).
+    """
+    try:
+        top = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    for directory, left in tree.walk(top):
+        if left is None:
+            _thaw(directory)
+
+
+def _thaw(directory: int) -> None:
+    try:
+        fd = os.open("freezer.state", os.O_WRONLY | os.O_CLOEXEC, dir_fd=directory)
+        try:
+            os.write(fd, b"THAWED")
+        finally:
+            os.close(fd)
+    except OSError as error:
+        if error.errno not in files.GONE:
+            raise
 
 
 def _freeze(path: str) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from runtime.cgroups import device_rules, files, resources_v2, unified
 from runtime.cgroups.cgroup import RESOURCES
 from runtime.cgroups.cgroupfs import Cgroupfs
-from runtime.cgroups.setting import write_all
+from runtime.cgroups.setting import change_all, write_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class CgroupfsV2(Cgroupfs):
         settings = self._compile(resources, pointer, fresh=False)
         if self.unified is not None:
             unified.enable(self.unified, _needed(settings), others=False)
-        write_all(settings, self._locate, self._settle)
+        change_all(settings, self._locate, self._settle)
         if resources.get("devices"):
             self._restrict_devices(resources, pointer)
 

@@ -58,6 +58,8 @@ def memory(resources: LinuxResources, pointer: str, read: Read) -> list[Setting]
     _refuse_memory(section, at)
     limit, swap = int(section.get("limit", 0)), int(section.get("swap", 0))
     _check_usage(section, limit, swap, at, read)
+    if limit > 0 and swap == 0:
+        swap = _memory_and_swap(read)
     found = []
     try:
         base = limit or (_memory_max(read) if swap > 0 else 0)
@@ -91,6 +93,15 @@ def _memory_max(read: Read) -> int:
     """The limit that the cgroup has, -1 for none; 0 when it is only to be made."""
     content = (read("memory.max") or "0").strip()
     return -1 if content == "max" else int(content)
+
+
+def _memory_and_swap(read: Read) -> int:
+    """The limit of memory and swap together that the cgroup has, which a new one of memory keeps.
+
+    0 where there is none, or no swap accounting.
+    """
+    memory_max, swap_max = _memory_max(read), (read("memory.swap.max") or "max").strip()
+    return 0 if memory_max <= 0 or swap_max == "max" else memory_max + int(swap_max)
 
 
 def _refuse_memory(section: LinuxMemory, at: str) -> None:

@@ -81,6 +81,62 @@ def write_all(
         refused = again
 
 
+def change_all(
+    settings: Iterable[Setting],
+    locate: Callable[[str], str],
+    settle: Callable[[], None] | None = None,
+) -> None:
+    """Write settings as `write_all` does, and put back what was there when one fails."""
+    wanted = list(settings)
+    before = current(wanted, locate)
+    try:
+        write_all(wanted, locate, settle)
+    except BaseException:
+        restore(before, locate)
+        raise
+
+
+def restore(before: list[Setting], locate: Callable[[str], str]) -> None:
+    """Write settings, the last first, as far as the kernel takes them."""
+    unset = OSError()
+    left = [(setting, unset) for setting in reversed(before)]
+    while left:
+        again = _retry(left, locate)
+        if len(again) == len(left):
+            return
+        left = again
+
+
+def current(settings: list[Setting], locate: Callable[[str], str]) -> list[Setting]:
+    """Return what the files hold that settings are for, as settings."""
+    found = []
+    for setting in settings:
+        try:
+            directory = locate(setting.controller)
+        except LookupError:
+            continue
+        for file, value in ((setting.file, setting.value), setting.instead or ("", "")):
+            content = files.read_if_there(f"{directory}/{file}") if file else None
+            if content is not None:
+                line = line_before(file, value, content)
+                found.append(Setting(setting.controller, file, line, setting.pointer))
+                break
+    return found
+
+
+def line_before(file: str, value: str, content: str) -> str:
+    """Return the line to write to get back to `content`; files by device take one at a time."""
+    device, _, rest = value.partition(" ")
+    if ":" not in device:
+        return content.strip() or "\n"
+    for line in content.splitlines():
+        if line.split()[:1] == [device]:
+            return line
+    if file == "io.max":
+        return f"{device} {rest.partition('=')[0]}=max"
+    return f"{device} default" if file.startswith("io.") else f"{device} 0"
+
+
 def _retry(
     refused: list[tuple[Setting, OSError]], locate: Callable[[str], str]
 ) -> list[tuple[Setting, OSError]]:

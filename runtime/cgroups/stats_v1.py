@@ -26,6 +26,27 @@ if TYPE_CHECKING:
     Collector = Callable[[str], dict[str, object]]
 
 _BLKIO_FILES = ("bfq.io_service_bytes", "throttle.io_service_bytes")
+CPUSET_FLAGS = (
+    "cpu_exclusive",
+    "mem_hardwall",
+    "mem_exclusive",
+    "memory_migrate",
+    "memory_spread_page",
+    "memory_spread_slab",
+    "memory_pressure",
+    "sched_load_balance",
+    "sched_relax_domain_level",
+)
+"""Files of cpuset(7) with a number, and their keys."""
+
+_BLKIO_BFQ = {
+    "queued": "io_queued",
+    "service_time_ns": "io_service_time",
+    "wait_time_ns": "io_wait_time",
+    "merged": "io_merged",
+    "time_ms": "time",
+    "sectors": "sectors",
+}
 _BLKIO_COUNTS = ("bfq.io_serviced", "throttle.io_serviced")
 
 
@@ -78,6 +99,7 @@ def _cpu(paths: Mapping[str, str]) -> dict[str, object]:
         found["per_cpu_ns"] = usage.get("usage_percpu")
         found["user_ns"] = _number(f"{path}/cpuacct.usage_user")
         found["system_ns"] = _number(f"{path}/cpuacct.usage_sys")
+        found.update(_per_cpu(files.read_if_there(f"{path}/cpuacct.usage_all") or ""))
     if (path := paths.get("cpu")) is not None:
         stat = _typed(CpuController, path, "stat").get("stat")
         if isinstance(stat, dict):
@@ -85,6 +107,17 @@ def _cpu(paths: Mapping[str, str]) -> dict[str, object]:
             found["throttled_periods"] = stat.get("nr_throttled")
             found["throttled_ns"] = stat.get("throttled_time")
     return _known(found)
+
+
+def _per_cpu(content: str) -> dict[str, object]:
+    """cpuacct.usage_all: a heading, then `CPU USER SYSTEM` in nanoseconds."""
+    lines = [line.split() for line in content.splitlines()[1:]]
+    if not lines:
+        return {}
+    return {
+        "per_cpu_user_ns": [int(line[1]) for line in lines],
+        "per_cpu_system_ns": [int(line[2]) for line in lines],
+    }
 
 
 def _memory(path: str) -> dict[str, object]:
@@ -99,13 +132,29 @@ def _memory(path: str) -> dict[str, object]:
         "memsw_failcnt": "memory_swap_failures",
         "stat": "stat",
     }
-    found = _typed(MemoryController, path, *keys)
-    return {keys[name]: value for name, value in found.items()}
+    typed = _typed(MemoryController, path, *keys)
+    found = {keys[name]: value for name, value in typed.items()}
+    for key, prefix in (("kernel", "memory.kmem"), ("kernel_tcp", "memory.kmem.tcp")):
+        if counter := _counter(f"{path}/{prefix}"):
+            found[key] = counter
+    return found
+
+
+def _counter(prefix: str) -> dict[str, object]:
+    return _known(
+        {
+            "usage": _number(f"{prefix}.usage_in_bytes"),
+            "peak": _number(f"{prefix}.max_usage_in_bytes"),
+            "limit": _number(f"{prefix}.limit_in_bytes"),
+            "failures": _number(f"{prefix}.failcnt"),
+        }
+    )
 
 
 def _cpuset(path: str) -> dict[str, object]:
     found = _typed(CpuSetController, path, "cpus", "mems")
-    return {name: sorted(value) for name, value in found.items() if isinstance(value, set)}
+    lists = {name: sorted(value) for name, value in found.items() if isinstance(value, set)}
+    return lists | _known({name: _number(f"{path}/cpuset.{name}") for name in CPUSET_FLAGS})
 
 
 def _pids(path: str) -> dict[str, object]:
@@ -122,17 +171,22 @@ def _io(path: str) -> dict[str, object]:
             if entries := _io_entries(content or ""):
                 found[key] = entries
                 break
+    for key, name in _BLKIO_BFQ.items():
+        content = files.read_if_there(f"{path}/blkio.bfq.{name}_recursive")
+        if entries := _io_entries(content or ""):
+            found[key] = entries
     return found
 
 
 def _io_entries(content: str) -> list[dict[str, object]]:
-    """The lines `MAJOR:MINOR OPERATION NUMBER`, without the sum of all devices."""
+    """The lines `MAJOR:MINOR [OPERATION] NUMBER`, without the sum of all devices."""
     found: list[dict[str, object]] = []
     for line in content.splitlines():
         words = line.split()
-        if len(words) == 3:  # noqa: PLR2004
-            device, operation, value = words
-            found.append({"device": device, "operation": operation.lower(), "value": int(value)})
+        if len(words) > 1 and ":" in words[0]:
+            device, *operation, value = words
+            name = operation[0].lower() if operation else ""
+            found.append({"device": device, "operation": name, "value": int(value)})
     return found
 
 

@@ -2,13 +2,15 @@
 """Usage of a cgroup on v2, and the keys that v1's is given under, too.
 
     cpu      usage_ns user_ns system_ns periods throttled_periods throttled_ns,
-             per_cpu_ns (v1, a list)
+             per_cpu_ns per_cpu_user_ns per_cpu_system_ns (v1, lists)
     memory   usage peak limit swap_usage swap_limit failures, stat (memory.stat), events (v2),
-             memory_swap_usage memory_swap_peak memory_swap_limit memory_swap_failures (v1: the sum)
+             memory_swap_usage memory_swap_peak memory_swap_limit memory_swap_failures (v1: sums),
+             kernel kernel_tcp (v1: usage peak limit failures)
     pids     current limit
-    io       bytes operations (lists of {device operation value})
+    io       bytes operations (lists of {device operation value}),
+             queued service_time_ns wait_time_ns merged time_ms sectors (v1 with BFQ)
     hugetlb  by page size: usage peak failures
-    cpuset   cpus mems (lists)
+    cpuset   cpus mems (lists), the flags of cpuset(7) (v1)
     rdma     by device: current limit (v2)
     pressure by resource: the lines of PRESSURE files by kind (v2)
 

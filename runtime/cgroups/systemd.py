@@ -41,11 +41,8 @@ class SystemdV2(Systemd, CgroupfsV2):
     ) -> None:
         self._configure(resources, settings, pointer)
 
-    def apply(self, resources: LinuxResources, *, pointer: str = RESOURCES) -> None:
-        """See Cgroup."""
-        settings = self._compile(resources, pointer, fresh=False)
+    def _tell(self, settings: list[Setting]) -> None:
         self._set_properties(settings, systemd_properties.REWRITTEN)
-        super().apply(resources, pointer=pointer)
 
 
 class SystemdV1(Systemd, CgroupfsV1):
@@ -95,24 +92,22 @@ class SystemdV1(Systemd, CgroupfsV1):
             if now.get(directory.controllers) != directory.cgroup:
                 files.write(f"{directory.path}/cgroup.procs", str(pid))
 
-    def apply(self, resources: LinuxResources, *, pointer: str = RESOURCES) -> None:
-        """See Cgroup.
+    def _tell(self, settings: list[Setting]) -> None:
+        """While systemd writes the list of devices, nothing is allowed for a moment.
 
-        While systemd writes the list of devices, nothing is allowed for a moment: so the processes
-        are stopped meanwhile, as runc does.
+        So the processes are stopped meanwhile, as runc does.
         """
-        settings = self._compile(resources, pointer, fresh=False)
         was_frozen = self.frozen()
         if not was_frozen:
             self.freeze()
         try:
             self._set_properties(settings, systemd_properties.REWRITTEN_V1)
-            access = device_rules.evaluate(self.devices.get("devices", ()), f"{pointer}/devices")
-            self._restrict_devices(access, f"{pointer}/devices")
+            where = f"{RESOURCES}/devices"
+            access = device_rules.evaluate(self.devices.get("devices", ()), where)
+            self._restrict_devices(access, where)
         finally:
             if not was_frozen:
                 self.thaw()
-        super().apply(resources, pointer=pointer)
 
 
 def resolve(

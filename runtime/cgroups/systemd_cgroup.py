@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 
+from runtime import caller
 from runtime.cgroups import device_rules, files, systemd_properties, unified
 from runtime.cgroups.cgroup import RESOURCES
 from runtime.cgroups.cgroupfs import REMOVE_SECONDS, Cgroupfs
@@ -21,6 +22,7 @@ from runtime.cgroups.dbus import CallFailed
 from runtime.cgroups.dbus_wire import Variant
 from runtime.cgroups.host import parse_memberships
 from runtime.cgroups.paths import POINTER
+from runtime.cgroups.setting import current, restore
 from runtime.cgroups.systemd_manager import SYSTEM, UNIT_EXISTS, Manager
 from spec.errors import OrlopError
 
@@ -83,7 +85,7 @@ class Systemd(Cgroupfs):
             return False
         own = next(
             each.path
-            for each in parse_memberships(files.read("/proc/self/cgroup"))
+            for each in parse_memberships(files.read(f"{caller.current.proc}/cgroup"))
             if each.controllers == ("",)
         )
         there = self.unified
@@ -268,6 +270,29 @@ class Systemd(Cgroupfs):
         for file, value in before.items():
             if value is not None and file not in given and self._current(file) != value:
                 files.write(f"{self._locate(file.partition('.')[0])}/{file}", value.strip() or "\n")
+
+    def _tell(self, settings: list[Setting]) -> None:
+        """Have systemd change the unit. Raises OrlopError."""
+        raise NotImplementedError
+
+    def apply(self, resources: LinuxResources, *, pointer: str = RESOURCES) -> None:
+        """See Cgroup: systemd is told first, then the files get the exact values."""
+        settings = self._compile(resources, pointer, fresh=False)
+        before = current(settings, self._locate)
+        try:
+            self._tell(settings)
+            super().apply(resources, pointer=pointer)
+        except BaseException:
+            self._take_back(before)
+            raise
+
+    def _take_back(self, before: list[Setting]) -> None:
+        """Give the unit and the files what they had, after a value was refused."""
+        try:
+            self._tell(before)
+        except (OrlopError, OSError):
+            pass  # the failure that led here is the one to tell
+        restore(before, self._locate)
 
     def remove(self) -> None:
         """See Cgroup.

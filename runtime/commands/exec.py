@@ -7,11 +7,11 @@ run. What is not said on the command line is as in the container's configuration
 
 from __future__ import annotations
 
-from runtime import exec_cgroup, exec_process, execute, options
+from runtime import caller, exec_cgroup, exec_process, execute, options, steps
 from runtime.commands import creating
 from runtime.descriptors import preserved_fds
 from runtime.errors import UsageError
-from runtime.options import Flag
+from runtime.options import TIMELINE, Flag
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ FLAGS = (
     Flag("no-new-privs", "set no_new_privs"),
     Flag("detach", "return when it runs", short="d"),
     Flag("console-socket", "unix socket for the terminal", options.VALUE, metavar="PATH"),
+    Flag("pidfd-socket", "unix socket for a pidfd of it", options.VALUE, metavar="PATH"),
     Flag("pid-file", "write its pid to FILE", options.VALUE, metavar="FILE"),
     Flag("preserve-fds", "pass N further descriptors, from 3 on", options.COUNT),
     Flag(
@@ -42,6 +43,7 @@ FLAGS = (
         options.LIST,
         metavar="[CONTROLLER,...:]PATH",
     ),
+    TIMELINE,
     Flag("ignore-paused", "also into a paused container, where it waits"),
     Flag("process-label", "SELinux label", options.VALUE, metavar="LABEL"),
     Flag("apparmor", "AppArmor profile", options.VALUE, metavar="PROFILE"),
@@ -58,18 +60,18 @@ def run(call: Globals, options: Options, arguments: Sequence[str]) -> int:
     given.listen_fds = creating.listen_fds()
     given.preserved = preserved_fds(options.number("preserve-fds") + creating.listen_fds())
     wanted = exec_process.build(call.root, container_id, options, words)
+    given.pidfd = creating.pidfd_receiver(options, b"setns")
     given.ignore_paused = options.flag("ignore-paused")
     given.sub_cgroup = exec_cgroup.parse(options.texts("cgroup"))
     if options.flag("detach"):
         return _detached(call, options, container_id, wanted, given)
     if options.text("console-socket"):
         raise UsageError("--console-socket is for --detach; the foreground has its own terminal")
-    from runtime.foreground import Foreground
-
-    foreground = Foreground(subreaper=False)
+    foreground = caller.current.foreground(subreaper=False)
     given.console = foreground.attach
     try:
         pid = execute.execute(call.root, container_id, wanted, given)
+        steps.end()
         return foreground.wait(pid)
     finally:
         foreground.restore()

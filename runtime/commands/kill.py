@@ -23,6 +23,6 @@ ARGUMENTS = (1, 2)
 
 def run(call: Globals, options: Options, arguments: Sequence[str]) -> int:
     """Send the signal."""
-    signal = signals.parse(arguments[1] if len(arguments) > 1 else "TERM")
+    signal = signals.parse((arguments[1] if len(arguments) > 1 else "") or "TERM")
     kill(call.root, arguments[0], signal, all_processes=options.flag("all"))
     return 0

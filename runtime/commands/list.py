@@ -7,7 +7,7 @@ import os
 import sys
 
 from runtime import container, options
-from runtime.errors import UsageError
+from runtime.log import describe as describe_error
 from runtime.options import Flag
 from runtime.report import describe
 from spec import jsontext
@@ -23,7 +23,14 @@ if TYPE_CHECKING:
 
 USAGE = "list [flags]"
 FLAGS = (
-    Flag("format", "table (the default) or json", options.VALUE, short="f", metavar="FORMAT"),
+    Flag(
+        "format",
+        "table (the default) or json",
+        options.VALUE,
+        short="f",
+        metavar="FORMAT",
+        choices=("table", "json"),
+    ),
     Flag("quiet", "print ids only", short="q"),
 )
 ARGUMENTS = (0, 0)
@@ -33,11 +40,9 @@ _COLUMNS = ("ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER")
 def run(call: Globals, options: Options, arguments: Sequence[str]) -> int:  # noqa: ARG001 - none
     """Print the list."""
     form = options.text("format", "table")
-    if form not in ("table", "json"):
-        raise UsageError(f"invalid format {form!r}: table or json")
     if call.options.given("root") and not os.path.isdir(call.root):
         raise OrlopError(f"state root {call.root}: no such file or directory")
-    found = container.every(call.root)
+    found = container.every(call.root, _complain)
     try:
         if options.flag("quiet"):
             sys.stdout.write("".join(f"{item.record.id}\n" for item in found))
@@ -47,8 +52,13 @@ def run(call: Globals, options: Options, arguments: Sequence[str]) -> int:  # no
         for item in found:
             item.close()
     # runc prints null for an empty list, and its readers know that
-    sys.stdout.write(jsontext.dumps(rows or None) if form == "json" else _table(rows))
+    sys.stdout.write(jsontext.dumps(rows or None) + "\n" if form == "json" else _table(rows))
     return 0
+
+
+def _complain(container_id: str, error: Exception) -> None:
+    """One that is damaged hides none of the others, as in runc."""
+    sys.stderr.write(f"orlop: load container {container_id}: {describe_error(error)}\n")
 
 
 def _owner(item: Container) -> str:
@@ -62,10 +72,17 @@ def _owner(item: Container) -> str:
 
 
 def _table(rows: Sequence[dict[str, object]]) -> str:
-    lines = [_COLUMNS, *(tuple(str(row[name.lower()]) for name in _COLUMNS) for row in rows)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(_COLUMNS))]
+    lines = [_COLUMNS, *(tuple(_cell(row[name.lower()]) for name in _COLUMNS) for row in rows)]
+    # runc's columns: its tabwriter has a least width of 12, and a padding of 3
+    widths = [max(12, *(len(line[i]) + 3 for line in lines)) for i in range(len(_COLUMNS))]
     text = ""
     for line in lines:
-        text += "   ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True))
+        text += "".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True))
         text = text.rstrip() + "\n"
     return text
+
+
+def _cell(value: object) -> str:
+    """On one line, and with nothing that a terminal obeys: a bundle's path may be anything."""
+    text = str(value)
+    return text if text.isprintable() else text.encode("unicode_escape").decode()

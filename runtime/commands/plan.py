@@ -11,7 +11,6 @@ import sys
 
 from runtime import host, options, prepare
 from runtime.compile import compile_container
-from runtime.errors import UsageError
 from runtime.options import Flag
 from spec import jsontext
 
@@ -25,7 +24,14 @@ if TYPE_CHECKING:
 
 USAGE = "plan [flags] [BUNDLE]"
 FLAGS = (
-    Flag("format", "text (the default) or json", options.VALUE, short="f", metavar="FORMAT"),
+    Flag(
+        "format",
+        "text (the default) or json",
+        options.VALUE,
+        short="f",
+        metavar="FORMAT",
+        choices=("text", "json"),
+    ),
     Flag("id", "the container's id (default: the bundle's name)", options.VALUE, metavar="ID"),
 )
 ARGUMENTS = (0, 1)
@@ -34,8 +40,6 @@ ARGUMENTS = (0, 1)
 def run(call: Globals, options: Options, arguments: Sequence[str]) -> int:
     """Compile and print."""
     form = options.text("format", "text")
-    if form not in ("text", "json"):
-        raise UsageError(f"invalid format {form!r}: text or json")
     bundle = prepare.load_bundle(os.path.abspath(arguments[0] if arguments else "."))
     container_id = options.text("id") or os.path.basename(bundle.path) or "container"
     facts = host.gather()
@@ -44,6 +48,7 @@ def run(call: Globals, options: Options, arguments: Sequence[str]) -> int:
         container_id,
         facts,
         systemd=call.systemd_cgroup,
+        rootless=call.rootless,
         allowed=call.allowed_annotations,
     )
     resctrl = prepare.resolve_resctrl(bundle.spec, container_id)

@@ -173,6 +173,18 @@ class TestMissing:
         assert '"/bin/no-such-program": executable file not found' in message
         assert "no such file or directory" in message
 
+    @pytest.mark.parametrize(
+        ("name", "text"),
+        [
+            ("", "executable file not found in $PATH"),
+            ("/bin", "is a directory: permission denied"),
+        ],
+    )
+    def test_what_is_no_file_to_execute(self, refuse: Refusal, name: str, text: str) -> None:
+        """Engines tell 126 from 127 by these words, as runc has them."""
+        refuse.bundle.process["args"] = [name]
+        assert refuse.create() == f'/process/args/0: exec: "{name}": {text}'
+
     def test_an_executable_below_a_file(self, refuse: Refusal) -> None:
         refuse.bundle.process["args"] = ["/bin/probe/program"]
         assert "not a directory" in refuse.create()
@@ -183,6 +195,14 @@ class TestMissing:
         message = refuse.create()
         assert message.startswith("/process/args/0: ")
         assert "permission denied" in message
+
+    def test_a_file_of_the_path_that_is_not_executable_is_not_found(self, refuse: Refusal) -> None:
+        """Engines make it 127 then, as with runc; the hint says what it is."""
+        (refuse.bundle.rootfs / "bin/plain").write_text("text")
+        refuse.bundle.process["args"] = ["plain"]
+        message = refuse.create()
+        text = '/process/args/0: exec: "plain": executable file not found in $PATH'
+        assert message.startswith(f"{text} (hint: it is not executable")
 
     def test_a_directory_as_executable(self, refuse: Refusal) -> None:
         refuse.bundle.process["args"] = ["/bin"]
@@ -312,10 +332,10 @@ class TestCommandLine:
             (["create", "--preserve-fds", "-1", "a"], "invalid value '-1' of --preserve-fds"),
             (["delete", "--force=perhaps", "a"], "invalid value 'perhaps' of --force"),
             (["kill", "a", "SIGNOTHING"], "unknown signal 'SIGNOTHING'"),
-            (["kill", "a", "0"], "unknown signal '0'"),
+            (["kill", "a", "-1"], "unknown signal '-1'"),
             (["kill", "a", "65"], "unknown signal '65'"),
-            (["list", "--format", "xml"], "invalid format 'xml'"),
-            (["plan", "--format", "xml", "."], "invalid format 'xml'"),
+            (["list", "--format", "xml"], "invalid value 'xml' of --format"),
+            (["plan", "--format", "xml", "."], "invalid value 'xml' of --format"),
         ],
     )
     def test_a_wrong_command_line(self, refuse: Refusal, argv: list[str], expected: str) -> None:

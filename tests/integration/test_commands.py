@@ -46,7 +46,7 @@ class TestList:
 
     def test_without_containers_it_is_null(self, orlop: Cli) -> None:
         orlop.root.mkdir()
-        assert orlop("list", "--format", "json").stdout.strip() == "null"
+        assert orlop("list", "--format", "json").stdout == "null\n"
 
     def test_without_containers_the_table_is_its_header(self, orlop: Cli) -> None:
         orlop.root.mkdir()
@@ -77,6 +77,16 @@ class TestList:
         listed = json.loads(container.cli("list", "--format=json").stdout)
         assert listed == [{**container.state(), "owner": "root"}]
 
+    @requires("root")
+    def test_a_path_that_a_terminal_would_obey_is_shown_as_text(
+        self, orlop: Cli, make_container: Callable[[Bundle], Container], tmp_path: Path, cgroup: str
+    ) -> None:
+        container = make_container(Bundle(tmp_path / "a\x1b[31m\nb", f"{cgroup}/1"))
+        container.create()
+        header, row = orlop("list").stdout.splitlines()
+        assert f"{tmp_path}/a\\x1b[31m\\nb" in row
+        assert row.index(str(tmp_path)) == header.index("BUNDLE")
+
     def test_the_table_has_a_row_for_each(self, container: Container) -> None:
         container.create()
         header, row = container.cli("list").stdout.splitlines()
@@ -90,6 +100,28 @@ class TestList:
     def test_quiet_has_the_ids_alone(self, container: Container, flag: str) -> None:
         container.create()
         assert container.cli("list", flag).stdout == f"{container.id}\n"
+
+    def test_a_damaged_container_hides_no_other(self, container: Container) -> None:
+        container.create()
+        damaged = container.cli.root / "damaged"
+        damaged.mkdir()
+        (damaged / "state.json").write_text("{")
+        result = container.cli("list", "--format", "json")
+        (damaged / "state.json").unlink()
+        damaged.rmdir()
+        assert [each["id"] for each in json.loads(result.stdout)] == [container.id]
+        assert "load container damaged: state.json is damaged" in result.stderr
+        assert result.stderr.count("\n") == 1
+
+    def test_its_columns_are_runcs(self, container: Container) -> None:
+        """At least 12 wide, and 3 apart."""
+        container.create()
+        header = container.cli("list").stdout.splitlines()[0]
+        state = container.state()
+        widths = [max(12, len(str(state[key])) + 3) for key in ("id", "pid", "status")]
+        assert header.index("PID") == widths[0]
+        assert header.index("STATUS") == sum(widths[:2])
+        assert header.index("BUNDLE") == sum(widths)
 
     def test_a_stopped_container_has_pid_0(self, container: Container) -> None:
         container.create()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from runtime import documents
 from tests.support.features import requires
 from tests.support.waiting import limit
 
@@ -27,6 +28,11 @@ def script(name: str, **variables: str) -> subprocess.CompletedProcess[str]:
         check=False,
         timeout=limit(300),
     )
+
+
+def cold(program: Path) -> Path:
+    """The program beside `orlop` that starts the interpreter."""
+    return program.resolve().with_name("orlop-cold")
 
 
 def installed(prefix: Path) -> list[str]:
@@ -63,15 +69,29 @@ def test_it_runs_with_an_empty_environment_from_anywhere(prefix: Path, tmp_path:
     assert result.stdout.startswith("orlop version 0.")
 
 
+def test_the_shim_is_beside_it(prefix: Path, tmp_path: Path) -> None:
+    result = subprocess.run(
+        [prefix / "bin" / "containerd-shim-orlop-v1", "-v"],
+        env={},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=limit(30),
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "Version:  0." in result.stdout
+
+
 def test_the_source_tree_is_not_used(prefix: Path) -> None:
-    launcher = (prefix / "bin" / "orlop").read_text()
+    launcher = cold(prefix / "bin" / "orlop").read_text()
     assert str(ROOT) not in launcher
     assert launcher.startswith("#!/")
     assert launcher.splitlines()[0].endswith(" -IS")
 
 
 def test_what_was_built_is_there_and_what_builds_is_not(prefix: Path) -> None:
-    packages = next((prefix / "lib" / "orlop").iterdir()) / "packages"
+    packages = prefix / "lib" / "orlop" / installed(prefix)[0] / "packages"
     files = {str(f.relative_to(packages)) for f in packages.rglob("*")}
     assert {"native/orlop-init", "spec/_config_check.py", "spec/schemas/config.json"} <= files
     assert os.access(packages / "native" / "orlop-init", os.X_OK)
@@ -91,7 +111,7 @@ def test_an_upgrade_leaves_the_running_version_alone_and_uninstall_nothing(tmp_p
     )
     living = subprocess.Popen(
         [
-            *(first.read_text().splitlines()[0][2:].split()),
+            *(cold(first).read_text().splitlines()[0][2:].split()),
             "-c",
             program,
         ],
@@ -121,11 +141,43 @@ def test_an_upgrade_leaves_the_running_version_alone_and_uninstall_nothing(tmp_p
 def test_a_staged_installation_names_its_final_place(tmp_path: Path) -> None:
     variables = {"PREFIX": "/opt/orlop-test", "DESTDIR": str(tmp_path / "stage")}
     assert script("install", **variables).returncode == 0
-    launcher = (tmp_path / "stage/opt/orlop-test/bin/orlop").read_text()
+    (installation,) = (tmp_path / "stage/opt/orlop-test/lib/orlop").glob("*/bin/orlop-cold")
+    launcher = installation.read_text()
     assert "'/opt/orlop-test/lib/orlop/" in launcher
     assert str(tmp_path) not in launcher
     assert script("uninstall", **variables).returncode == 0
     assert list((tmp_path / "stage").iterdir()) == []
+
+
+def test_man_pages_and_completion_are_where_they_are_looked_for(prefix: Path) -> None:
+    share = {str(f.relative_to(prefix)) for f in (prefix / "share").rglob("*") if f.is_file()}
+    assert share == set(documents.documents())
+    assert {"share/man/man1/orlop.1", "share/man/man1/orlop-create.1"} < share
+    assert {path.stat().st_mode & 0o777 for path in map(prefix.joinpath, share)} == {0o644}
+
+
+def test_a_page_of_a_command_that_is_gone_goes_with_the_next_version(tmp_path: Path) -> None:
+    assert script("install", PREFIX=str(tmp_path)).returncode == 0
+    known = tmp_path / "lib/orlop/.documents"
+    page = tmp_path / "share/man/man1/orlop-bygone.1"
+    page.touch()
+    lines = [*known.read_text().splitlines(), "share/man/man1/orlop-bygone.1"]
+    known.write_text("".join(f"{line}\n" for line in sorted(lines)))
+    (tmp_path / "share/man/man1/other.1").touch()
+    assert script("install", PREFIX=str(tmp_path)).returncode == 0
+    assert not page.exists()
+    assert (tmp_path / "share/man/man1/other.1").exists()
+
+
+def test_a_page_of_somebody_else_is_not_replaced(tmp_path: Path) -> None:
+    page = tmp_path / "share/man/man1/orlop.1"
+    page.parent.mkdir(parents=True)
+    page.write_text("mine")
+    result = script("install", PREFIX=str(tmp_path))
+    assert result.returncode == 1
+    assert "orlop.1: exists, and is not ours" in result.stderr
+    assert page.read_text() == "mine"
+    assert not (tmp_path / "bin" / "orlop").exists()
 
 
 def test_a_program_of_somebody_else_is_not_replaced(tmp_path: Path) -> None:

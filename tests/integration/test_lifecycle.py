@@ -152,6 +152,34 @@ class TestKill:
         container.kill(form)
         assert container.output() == "SIGUSR1\n"
 
+    @pytest.mark.parametrize(
+        ("form", "number"),
+        [("RTMIN", 34), ("SIGRTMIN+5", 39), ("rtmax-3", 61), ("RTMAX", 64), ("64", 64), ("34", 34)],
+    )
+    def test_real_time_signals_have_names_too(
+        self, container: Container, form: str, number: int
+    ) -> None:
+        container.bundle.args("trap", str(number))  # waits for this one alone
+        container.run_detached()
+        assert container.read_line() == "ready"
+        container.kill(form)
+        assert container.read_line().startswith("SIG")
+
+    def test_0_asks_whether_it_runs(self, created: Container) -> None:
+        created.kill("0")
+        assert created.status == "created"
+        created.kill("KILL")
+        created.wait()
+        result = created.kill("0", check=False)
+        assert (result.returncode, result.stderr) == (1, "orlop: container not running\n")
+
+    def test_an_empty_signal_is_the_usual_one(self, container: Container) -> None:
+        container.bundle.args("trap", "TERM")
+        container.run_detached()
+        assert container.read_line() == "ready"
+        container.kill("")
+        assert container.output() == "SIGTERM\n"
+
     def test_it_sends_sigterm_unless_told_otherwise(self, container: Container) -> None:
         container.bundle.args("trap", "TERM", "KILL")
         container.run_detached()
@@ -214,6 +242,26 @@ class TestDelete:
         container.cli("exec", "--detach", container.id, "/bin/probe", "sleep")
         container.delete("-f")
         assert [line for line in watch.found() if not line.startswith("descriptor")] == []
+
+    @pytest.mark.parametrize("frozen", [False, True], ids=["running", "frozen"])
+    def test_force_removes_cgroups_that_the_container_made(
+        self, running: Container, watch: Watch, *, frozen: bool
+    ) -> None:
+        cgroup = running.bundle.cgroup
+        tops = [path for path in hierarchies.below(cgroup) if path.name == cgroup.split("/")[-1]]
+        for top in tops:
+            (top / "sub/sub").mkdir(parents=True)
+            for name in ("cpuset.cpus", "cpuset.mems"):
+                if (top / name).exists() and "cpuset" in str(top):
+                    for below in (top / "sub", top / "sub/sub"):
+                        (below / name).write_text((top / name).read_text())
+        running.cli(*("exec", "--detach", "--cgroup", "sub/sub", running.id, "/bin/probe", "sleep"))
+        if frozen:
+            v1 = hierarchies.mode() != "v2"
+            top = hierarchies.directory("freezer", cgroup) / "sub"
+            (top / ("freezer.state" if v1 else "cgroup.freeze")).write_text("FROZEN" if v1 else "1")
+        running.delete("--force")
+        assert [line for line in watch.settled() if not line.startswith("descriptor")] == []
 
     def test_force_of_what_is_not_there_is_no_error(self, running: Container) -> None:
         for _ in range(3):

@@ -5,20 +5,16 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import waiting
-from tests.support.cli import ENVIRONMENT
 from tests.support.features import requires
 from tests.support.refusal import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.support.bundle import Bundle
     from tests.support.cli import Cli, Running
@@ -26,69 +22,6 @@ if TYPE_CHECKING:
     from tests.support.leaks import Watch
 
 pytestmark = requires("root")
-
-#: Runs a command line of the runtime, and counts the calls of functions, Python's and C's, from
-#: that of FUNCTION on. At call LIMIT it is killed; without one it tells how many there were.
-KILLER = """
-import os, sys
-function, limit, launcher = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-del sys.argv[1:4]
-calls = 0
-
-def count(frame, event, argument):
-    global calls
-    if calls or (event == "call" and frame.f_code.co_name == function):
-        calls += 1
-        if calls == limit:
-            os.kill(os.getpid(), 9)
-
-with open(launcher) as file:
-    text = file.read()
-sys.setprofile(count)
-try:
-    exec(compile(text, launcher, "exec"))
-except SystemExit as end:
-    sys.setprofile(None)
-    if not limit:
-        print(calls)
-    sys.exit(end.code)
-"""
-LAUNCHER = Path(sys.executable).with_name("orlop")
-
-
-def counted(orlop: Cli, function: str, limit: int, *argv: str) -> int:
-    """Run `orlop argv...`, killed at call `limit` after `function`'s; 0: to its end.
-
-    Returns the count.
-    """
-    out = orlop.directory / "counted.out"
-    driver = [sys.executable, "-IS", "-c", KILLER, function, str(limit), str(LAUNCHER)]
-    with out.open("wb") as file:  # a pipe's end would come only with the container's
-        result = subprocess.run(
-            [*driver, "--root", str(orlop.root), *argv],
-            env=ENVIRONMENT,
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=file,
-            check=False,
-            timeout=waiting.limit(30),
-        )
-    assert result.returncode == (-signal.SIGKILL if limit else 0), out.read_text()
-    return int(out.read_text() or limit)
-
-
-def settled(watch: Watch) -> list[str]:
-    """What is left once the processes that are about to end have ended."""
-    for line in watch.found():
-        if line.startswith("process "):
-            waiting.ended(int(line.split()[1]))
-    return watch.found()
-
-
-def points(total: int, count: int) -> list[int]:
-    """`count` calls out of `total`, from the first on; the very last ones don't come each time."""
-    last = total - total // 32
-    return sorted({1 + (last - 1) * n // (count - 1) for n in range(count)})
 
 
 @pytest.fixture
@@ -98,35 +31,7 @@ def refuse(orlop: Cli, watch: Watch, bundle: Bundle) -> Refusal:
 
 
 class TestKilled:
-    """SIGKILL of the runtime, at calls of functions all over its work."""
-
-    @pytest.mark.slow
-    def test_what_a_killed_create_leaves_delete_force_removes(
-        self, container: Container, watch: Watch
-    ) -> None:
-        container.bundle.args("sleep").write()
-        create = ["create", "--bundle", str(container.bundle.path), container.id]
-        total = counted(container.cli, "reserve", 0, *create)
-        container.delete("--force")
-        for point in points(total, 32):
-            counted(container.cli, "reserve", point, *create)
-            container.delete("--force")
-            assert settled(watch) == [], f"killed at call {point} of {total}"
-
-    @pytest.mark.slow
-    def test_what_a_killed_delete_leaves_delete_force_removes(
-        self, container: Container, watch: Watch
-    ) -> None:
-        container.bundle.args("sleep").write()
-        create = ["create", "--bundle", str(container.bundle.path), container.id]
-        delete = ["delete", "--force", container.id]
-        container.cli(*create)
-        total = counted(container.cli, "delete", 0, *delete)
-        for point in points(total, 12):
-            container.cli(*create)
-            counted(container.cli, "delete", point, *delete)
-            container.delete("--force")
-            assert settled(watch) == [], f"killed at call {point} of {total}"
+    """SIGKILL of a creator; test_killed_verbs.py has every step of every verb."""
 
     def test_a_container_of_a_killed_creator_is_stopped(self, container: Container) -> None:
         # The hook's parent is the creator.
@@ -195,7 +100,7 @@ class TestWhileCreating:
         assert creator.result().returncode == -signal.SIGKILL
         assert list(container.cli.root.iterdir()) == []
         self.let_go(tmp_path)  # the hook is the administrator's, and not ended
-        assert settled(watch) == []
+        assert watch.settled() == []
 
     def test_what_an_ended_create_leaves_delete_force_removes(
         self, container: Container, creator: Running, watch: Watch, tmp_path: Path
@@ -204,7 +109,7 @@ class TestWhileCreating:
         creator.result()
         self.let_go(tmp_path)
         container.delete("--force")
-        assert settled(watch) == []
+        assert watch.settled() == []
 
 
 class TestRaces:
@@ -259,7 +164,7 @@ class TestRaces:
             assert delete.result().returncode == 0
             result = start.result()
             assert len(result.stderr.splitlines()) == result.returncode
-            assert settled(watch) == []
+            assert watch.settled() == []
 
 
 @pytest.mark.v2

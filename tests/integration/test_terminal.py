@@ -8,7 +8,6 @@ import fcntl
 import os
 import pty
 import signal
-import socket
 import struct
 import termios
 from typing import TYPE_CHECKING
@@ -16,13 +15,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.cli import is_orlop
+from tests.support.descriptor_socket import DescriptorSocket
 from tests.support.features import requires
 from tests.support.running import started
-from tests.support.waiting import readable
+from tests.support.waiting import ended, readable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.support.bundle import Bundle
     from tests.support.cli import Cli, Running
@@ -54,39 +53,9 @@ def read_to_end(fd: int) -> str:
     return text.decode().replace("\r\n", "\n")
 
 
-class ConsoleSocket:
-    """A console socket, as conmon and containerd's shim listen on one."""
-
-    def __init__(self, directory: Path) -> None:
-        self.path = directory / "console.sock"
-        self.listener = socket.socket(socket.AF_UNIX)
-        self.listener.bind(str(self.path))
-        self.listener.listen(1)
-        self.payload = b""
-        self.masters: list[int] = []
-
-    def accept(self) -> int:
-        """The master; all that was sent is in `payload` and `masters`."""
-        readable(self.listener.fileno(), 20, "the runtime to connect")
-        connection, _ = self.listener.accept()
-        with connection:
-            while True:
-                readable(connection.fileno(), 20, "the terminal")
-                data, fds, _, _ = socket.recv_fds(connection, 4096, 8)
-                self.masters += fds
-                if not data:
-                    return self.masters[0]
-                self.payload += data
-
-    def close(self) -> None:
-        self.listener.close()
-        for fd in self.masters:
-            os.close(fd)
-
-
 @pytest.fixture
-def console(orlop: Cli) -> Iterator[ConsoleSocket]:
-    made = ConsoleSocket(orlop.directory)
+def console(orlop: Cli) -> Iterator[DescriptorSocket]:
+    made = DescriptorSocket(orlop.directory / "console.sock")
     yield made
     made.close()
 
@@ -127,6 +96,20 @@ class OwnTerminal:
             os.close(self.slave)
 
 
+def guards_of(terminal: OwnTerminal) -> list[int]:
+    """Processes beside the runtime and the test that have the terminal for their stdin, and lead.
+
+    They watch over it in sessions of their own.
+    """
+    slave = os.ttyname(terminal.slave)
+    found = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            if os.readlink(f"/proc/{name}/fd/0") == slave and os.getsid(int(name)) == int(name):
+                found.append(int(name))
+    return found
+
+
 @pytest.fixture
 def terminal(orlop: Cli) -> Iterator[OwnTerminal]:
     assert orlop.directory.is_dir()
@@ -145,18 +128,18 @@ def with_terminal(bundle: Bundle, *argv: str) -> Bundle:
 
 
 def test_the_console_socket_gets_one_master_and_its_name(
-    container: Container, console: ConsoleSocket
+    container: Container, console: DescriptorSocket
 ) -> None:
     with_terminal(container.bundle, "true")
     container.create("--console-socket", str(console.path))
     master = console.accept()
     assert os.isatty(master)
-    assert len(console.masters) == 1
+    assert len(console.fds) == 1
     assert console.payload == b"/dev/ptmx"
 
 
 def test_the_program_has_the_terminal_for_its_own(
-    container: Container, console: ConsoleSocket
+    container: Container, console: DescriptorSocket
 ) -> None:
     with_terminal(container.bundle, "tty", "--", "sleep")
     container.create("--console-socket", str(console.path))
@@ -167,7 +150,7 @@ def test_the_program_has_the_terminal_for_its_own(
     assert shown[3] == "controlling yes"
 
 
-def test_dev_console_is_the_terminal(container: Container, console: ConsoleSocket) -> None:
+def test_dev_console_is_the_terminal(container: Container, console: DescriptorSocket) -> None:
     with_terminal(container.bundle, "stat", "/dev/console", "/dev/pts/0", "--", "sleep")
     container.run_detached("--console-socket", str(console.path))
     lines = read_until(console.accept(), "ready\n").splitlines()
@@ -177,7 +160,7 @@ def test_dev_console_is_the_terminal(container: Container, console: ConsoleSocke
     assert numbers[0] == numbers[1] == "136:0"
 
 
-def test_the_terminal_is_the_users(container: Container, console: ConsoleSocket) -> None:
+def test_the_terminal_is_the_users(container: Container, console: DescriptorSocket) -> None:
     container.bundle.process["user"] = {"uid": 1000, "gid": 1000}
     with_terminal(container.bundle, "stat", "/dev/pts/0", "--", "access", "/dev/pts/0")
     container.run_detached("--console-socket", str(console.path))
@@ -186,7 +169,7 @@ def test_the_terminal_is_the_users(container: Container, console: ConsoleSocket)
     assert access == "/dev/pts/0 rw-"
 
 
-def test_what_is_typed_is_the_programs(container: Container, console: ConsoleSocket) -> None:
+def test_what_is_typed_is_the_programs(container: Container, console: DescriptorSocket) -> None:
     with_terminal(container.bundle, "echo")
     container.run_detached("--console-socket", str(console.path))
     master = console.accept()
@@ -194,7 +177,9 @@ def test_what_is_typed_is_the_programs(container: Container, console: ConsoleSoc
     assert read_to_end(master) == "typed\ntyped\n"
 
 
-def test_a_terminal_of_a_user_namespace_works(container: Container, console: ConsoleSocket) -> None:
+def test_a_terminal_of_a_user_namespace_works(
+    container: Container, console: DescriptorSocket
+) -> None:
     bundle = with_terminal(container.bundle, "tty", "--", "sleep")
     mapping = {"containerID": 0, "hostID": 0, "size": 1000}
     bundle.linux["namespaces"].append({"type": "user"})
@@ -212,7 +197,7 @@ def test_a_terminal_needs_a_console_socket(container: Container, verb: tuple[str
     assert "console" in result.stderr
 
 
-def test_a_console_socket_needs_a_terminal(container: Container, console: ConsoleSocket) -> None:
+def test_a_console_socket_needs_a_terminal(container: Container, console: DescriptorSocket) -> None:
     result = container.create("--console-socket", str(console.path), check=False)
     assert result.returncode == 1
 
@@ -243,7 +228,7 @@ def test_exec_without_t_has_none(container: Container, terminal: OwnTerminal) ->
 
 
 def test_a_detached_exec_hands_its_terminal_to_the_socket(
-    container: Container, console: ConsoleSocket
+    container: Container, console: DescriptorSocket
 ) -> None:
     started(container)
     options = ("-t", "-d", "--console-socket", console.path)
@@ -267,6 +252,41 @@ def test_the_callers_terminal_is_raw_and_then_as_it_was(
     container.kill("TERM")
     assert running.result().returncode == 128 + signal.SIGTERM
     assert terminal.is_restored()
+
+
+@beyond_runc
+@pytest.mark.parametrize("how", ["TERM", "HUP", "KILL"])
+def test_the_terminal_is_as_it_was_whatever_ends_the_runtime(
+    container: Container, terminal: OwnTerminal, how: str
+) -> None:
+    """A container's init that handles no signal gets none of them; the runtime is then killed."""
+    container.bundle.args("sleep")
+    running = terminal.run(container)
+    read_until(terminal.master, "ready\n")
+    running.process.send_signal(getattr(signal, f"SIG{how}"))
+    if how == "HUP":  # not the program's end: its init ignores it
+        container.kill("KILL")
+    running.result()
+    for guard in guards_of(terminal):
+        ended(guard)
+    assert terminal.is_restored()
+
+
+@beyond_runc
+def test_whoever_changed_the_terminal_since_is_in_charge(
+    container: Container, terminal: OwnTerminal
+) -> None:
+    container.bundle.args("sleep")
+    running = terminal.run(container)
+    read_until(terminal.master, "ready\n")
+    (guard,) = guards_of(terminal)
+    changed = termios.tcgetattr(terminal.slave)
+    changed[3] |= termios.ECHO
+    termios.tcsetattr(terminal.slave, termios.TCSANOW, changed)
+    running.process.kill()
+    running.result()
+    ended(guard)
+    assert termios.tcgetattr(terminal.slave) == changed
 
 
 def test_a_failing_start_restores_the_terminal(container: Container, terminal: OwnTerminal) -> None:

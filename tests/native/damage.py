@@ -53,6 +53,7 @@ def samples() -> list[list[RawOp]]:
         RawOp("OP_OOM_SCORE", numbers=[100]),
         RawOp("OP_NON_DUMPABLE"),
         RawOp("OP_CGROUP", fd=3),
+        RawOp("OP_CLOCK", fd=0),
         RawOp("OP_UNSHARE", numbers=[0x04000000]),
         RawOp("OP_SETNS", "/ns", numbers=[0x04000000], fd=2, flags=1),
         RawOp("OP_TIME", "monotonic 1 1\n"),

@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.support import hierarchies
+from tests.support import hierarchies, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,6 +101,13 @@ class Watch:
             *state(self.directory / "state"),
             *(f"descriptor {fd} {target}" for fd, target in sorted(new)),
         ]
+
+    def settled(self) -> list[str]:
+        """What is left once the processes that are about to end have ended. Raises TimeoutError."""
+        for line in self.found():
+            if line.startswith("process "):
+                waiting.ended(int(line.split()[1]))
+        return self.found()
 
     def check(self) -> None:
         """Raise AssertionError with the leaks' list where there are any."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 pytestmark = requires("root")
 
-LAUNCHER = Path(sys.executable).with_name("orlop")
+LAUNCHER = Path(sys.executable).with_name("orlop-cold")
 #: Runs the launcher as its interpreter would, then writes the names of what was imported.
 DRIVER = """
 import sys
@@ -135,3 +135,10 @@ def test_a_valid_configuration_is_checked_without_its_schemas(
 def test_verbs_that_make_nothing_know_no_plan(imported: dict[str, set[str]]) -> None:
     for verb in ("state", "list"):
         assert not {"runtime.compile", "runtime.launch", "spec.bundle"} & imported[verb]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_what_nobody_asked_for_is_not_there(imported: dict[str, set[str]], verb: str) -> None:
+    """No timeline, no help, no man pages: they cost a start nothing."""
+    asked = ("timeline", "picture", "manual", "surface", "usage", "manpage", "completion", "check")
+    assert not {name for name in imported[verb] for a in asked if name.startswith(f"runtime.{a}")}

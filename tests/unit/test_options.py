@@ -147,9 +147,9 @@ def test_any_words_are_parsed_or_refused(words: list[str]) -> None:
     assert rest == words[len(words) - len(rest) :]
 
 
-def test_help_names_every_flag_but_the_hidden() -> None:
-    text = options.describe(FLAGS)
-    assert "--log, -l FILE" in text
-    assert "--preserve-fds N" in text
-    assert "no-subreaper" not in text
-    assert len(text.splitlines()) == len(FLAGS) - 1
+def test_a_value_that_is_no_choice_is_refused() -> None:
+    flag = Flag("format", "how", options.VALUE, choices=("table", "text", "json"))
+    assert parse([flag], ["--format=json"])[0].text("format") == "json"
+    assert not parse([flag], ["--format=json", "--format="])[0].given("format")
+    with pytest.raises(UsageError, match=r"of --format: table, text or json$"):
+        parse([flag], ["--format=xml"])
