@@ -21,6 +21,9 @@ test-unit: .venv/.tools .venv/.built ## the tests that need no root
 test-engines: .venv/.engines .venv/.built ## Docker, containerd, Podman and buildah, of the distribution's packages, drive orlop
 	@MUST_RUN="$${MUST_RUN:+$$MUST_RUN,}buildah,containerd,curl,docker,ip,newuidmap,podman,runc,slirp4netns,tini" scripts/test.sh tests/engines $(ARGS)
 
+test-warm: .venv/.tools .venv/.built ## the container tests once more, each call done by a warm planner
+	@WARM=1 scripts/test.sh tests/integration $(ARGS)
+
 test-vm: .venv/.tools .venv/.built ## the cgroup and container tests in a guest with pure cgroup v2 (MODE=--systemd, QEMU=1)
 	@scripts/test-vm.sh $(MODE) -- $(ARGS)
 
@@ -64,4 +67,4 @@ clean: ## remove the environment and everything built
 .venv/.built: .venv/.ready scripts/build.sh scripts/launcher.sh $(BUILD_INPUTS)
 	@scripts/build.sh
 
-.PHONY: help run test test-unit test-engines test-vm test-guests build lint fuzz analyze fmt install uninstall clean
+.PHONY: help run test test-unit test-engines test-warm test-vm test-guests build lint fuzz analyze fmt install uninstall clean

@@ -15,7 +15,8 @@ _PLANNER = pytest.StashKey[warm.Planner]()
 def pytest_configure(config: pytest.Config) -> None:
     """WARM=1: calls of the runtime are done by a warm planner, one for each process of tests."""
     os.environ["ORLOP_PLANNER"] = ""
-    if os.environ.get("WARM"):
+    distributes = getattr(config.option, "numprocesses", None)  # then its workers run the tests
+    if os.environ.get("WARM") and not distributes:
         config.stash[_PLANNER] = warm.Planner()
         os.environ["ORLOP_PLANNER"] = str(config.stash[_PLANNER].socket)
 

@@ -10,7 +10,6 @@ import pytest
 
 from tests.engines.client import Lines, Terminal
 from tests.engines.podman import IMAGE
-from tests.engines.runtime import needs_command
 from tests.support import waiting
 from tests.support.features import requires
 
@@ -153,7 +152,6 @@ def test_top_and_stats_tell_what_runs(podman: Podman, runtime: Runtime) -> None:
 
 
 @requires("cgroup1")
-@needs_command("update")
 def test_update_changes_limits_of_a_running_container(podman: Podman, runtime: Runtime) -> None:
     """4.3 sends cpu and memory limits."""
     detached(podman, runtime, "--memory=64m", IMAGE, "sleep", "1000")
@@ -187,9 +185,7 @@ def test_what_fails_is_started_again(podman: Podman, runtime: Runtime, tmp_path:
         os.close(fifo)
 
 
-@requires("criu")
-@needs_command("checkpoint")
-@needs_command("restore")
+@requires("criu-works")
 def test_a_checkpoint_is_restored(podman: Podman, runtime: Runtime) -> None:
     detached(podman, runtime, IMAGE, "sh", "-c", "echo begun; exec sleep 1000")
     podman("container", "checkpoint", "c")

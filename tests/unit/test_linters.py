@@ -93,7 +93,7 @@ def test_shellcheck() -> None:
 
 @requires("bandit")
 def test_bandit_finds_nothing() -> None:
-    """From medium severity on. Skipped: what ruff has as S103, S108, S302, with reasons in place."""
+    """Medium severity and up; skipped: what ruff has as S103, S108, S302, with reasons in place."""
     packages = [p for p in PACKAGES if (ROOT / p).is_dir() and p != "tests"]
     check(TOOLS / "bandit", "--quiet", "--recursive", "-ll", "--skip", "B103,B108,B302", *packages)
 
