@@ -8,7 +8,7 @@ import os
 import re
 import stat
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -18,6 +18,7 @@ from tests.support import waiting
 from tests.support.bundle import Bundle
 from tests.support.cli import Cli, program
 from tests.support.features import NOBODY, requires
+from tests.unit.spec import standard
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -287,11 +288,49 @@ class TestFeatures:
         there = {kind for kind in kinds.split() if _kernel_has(kind)}
         assert set(linux["namespaces"]) == there
 
+    @standard.needed
+    def test_it_has_every_member_of_the_standard(self, document: dict[str, Any]) -> None:
+        assert standard.validator("features").is_valid(document)
+        files = [standard.FOLDER / f"features-{name}.json" for name in ("schema", "linux")]
+        schema, linux = (json.loads(file.read_text()) for file in files)
+        wanted = members(schema) | members(linux["linux"], "/linux")
+        assert len(wanted) > 20
+        assert wanted - paths(document) == set()
+
+    @requires("runc")
+    def test_it_knows_what_runc_knows(self, document: dict[str, object]) -> None:
+        """acl, noacl: gone from runc since (its issue 3738), as they are no flags of mounts."""
+        result = subprocess.run(["runc", "features"], capture_output=True, check=True)
+        theirs = json.loads(result.stdout)
+        ours = paths(document)
+        found = {path for path in paths(theirs) if not path.startswith("/annotations/")}
+        assert found - ours == {"/mountOptions/acl", "/mountOptions/noacl"}
+
     def test_it_obeys_our_schema(self, document: dict[str, object]) -> None:
         from spec._features_check import valid
 
         verdict: Callable[[object], bool] = valid
         assert verdict(document)
+
+
+def members(schema: dict[str, Any], pointer: str = "") -> set[str]:
+    """The properties that a schema names, but for those of other files."""
+    found: set[str] = set()
+    for name, below in schema.get("properties", {}).items():
+        path = f"{pointer}/{name}"
+        found |= {path} | members(below, path)
+    return found
+
+
+def paths(value: object, pointer: str = "") -> set[str]:
+    """What a document has: its members, and the words in its lists."""
+    if isinstance(value, dict):
+        below = [(f"{pointer}/{name}", member) for name, member in value.items()]
+    elif isinstance(value, list):
+        below = [(f"{pointer}/{word}", None) for word in value]
+    else:
+        below = []
+    return {path for path, _ in below}.union(*(paths(member, path) for path, member in below))
 
 
 def _kernel_has(kind: str) -> bool:

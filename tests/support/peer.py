@@ -7,7 +7,7 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
-from tests.support import probe
+from tests.support import hierarchies, probe
 from tests.support.cli import Cli
 
 if TYPE_CHECKING:
@@ -17,16 +17,25 @@ if TYPE_CHECKING:
 
 #: Of a superblock, and so the host's business, or counted anew for each mount.
 _VARYING = ("size=", "nr_inodes=", "inode64", "seclabel", "uuid=")
+#: crun refuses hosts with controllers on both versions.
+_WITHOUT_V2 = ["unshare", "--mount", "sh", "-c", 'umount "$0" && exec "$@"']
 
 
 class Peer(Cli):
-    """Debian's runc, driven as the runtime under test is."""
+    """Debian's runc or crun, driven as the runtime under test is."""
+
+    def __init__(self, directory: Path, name: str = "runc") -> None:
+        super().__init__(directory)
+        self.name = name
 
     def command(self, *argv: str | Path) -> list[str]:
         """The whole command line for `argv`."""
-        program = shutil.which("runc")
+        program = shutil.which(self.name)
         assert program is not None
-        return [program, "--root", str(self.root), *map(str, argv)]
+        command = [program, "--root", str(self.root), *map(str, argv)]
+        if self.name == "crun" and hierarchies.mode() == "hybrid":
+            return [*_WITHOUT_V2, str(hierarchies.mountpoints()["v2"]), *command]
+        return command
 
 
 def line(mount: probe.Mount) -> str:
