@@ -99,13 +99,15 @@ class OwnTerminal:
 def guards_of(terminal: OwnTerminal) -> list[int]:
     """Processes beside the runtime and the test that have the terminal for their stdin, and lead.
 
-    They watch over it in sessions of their own.
+    They watch over it in sessions of their own. By the file, not by its name: a container's own
+    terminal may have the same.
     """
-    slave = os.ttyname(terminal.slave)
+    slave = os.fstat(terminal.slave)
     found = []
     for name in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(OSError):
-            if os.readlink(f"/proc/{name}/fd/0") == slave and os.getsid(int(name)) == int(name):
+            stdin = os.stat(f"/proc/{name}/fd/0")
+            if os.path.samestat(stdin, slave) and os.getsid(int(name)) == int(name):
                 found.append(int(name))
     return found
 
