@@ -18,8 +18,11 @@ test: .venv/.tools .venv/.built ## set up what is missing, then the suite, linte
 test-unit: .venv/.tools .venv/.built ## the tests that need no root
 	@scripts/test.sh tests/unit $(ARGS)
 
-test-engines: .venv/.engines .venv/.built ## Docker and containerd, of the distribution's packages, drive orlop
-	@MUST_RUN="$${MUST_RUN:+$$MUST_RUN,}containerd,curl,docker,ip,runc,tini" scripts/test.sh tests/engines $(ARGS)
+test-engines: .venv/.engines .venv/.built ## Docker, containerd, Podman and buildah, of the distribution's packages, drive orlop
+	@MUST_RUN="$${MUST_RUN:+$$MUST_RUN,}buildah,containerd,curl,docker,ip,newuidmap,podman,runc,slirp4netns,tini" scripts/test.sh tests/engines $(ARGS)
+
+test-warm: .venv/.tools .venv/.built ## the container tests once more, each call done by a warm planner
+	@WARM=1 scripts/test.sh tests/integration $(ARGS)
 
 test-vm: .venv/.tools .venv/.built ## the cgroup and container tests in a guest with pure cgroup v2 (MODE=--systemd, QEMU=1)
 	@scripts/test-vm.sh $(MODE) -- $(ARGS)
@@ -31,6 +34,13 @@ build: .venv/.built ## the native part, the compiled schemas, the development la
 
 lint: .venv/.tools .venv/.built ## ruff, mypy, shellcheck and the C compiler's warnings
 	@scripts/test.sh tests/unit/test_linters.py $(ARGS)
+
+fuzz: .venv/.tools .venv/.built ## plans that a coverage-guided fuzzer makes (FUZZ_SECONDS=300)
+	@scripts/fuzz.sh
+
+analyze: .venv/.tools .venv/.built ## cppcheck, clang-tidy, gcc -fanalyzer and bandit
+	@scripts/setup.sh fuzz
+	@MUST_RUN=clang-tidy,cppcheck,bandit scripts/test.sh tests/native/test_compilers.py tests/unit/test_linters.py $(ARGS)
 
 fmt: .venv/.tools ## format the Python sources
 	@.venv/bin/ruff format -q .
@@ -57,4 +67,4 @@ clean: ## remove the environment and everything built
 .venv/.built: .venv/.ready scripts/build.sh scripts/launcher.sh $(BUILD_INPUTS)
 	@scripts/build.sh
 
-.PHONY: help run test test-unit test-engines test-vm test-guests build lint fmt install uninstall clean
+.PHONY: help run test test-unit test-engines test-warm test-vm test-guests build lint fuzz analyze fmt install uninstall clean

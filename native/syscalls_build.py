@@ -110,6 +110,7 @@ SOURCE = """
 #include <unistd.h>
 #include "plan.h"
 #include "host/spawn.h"
+#include "client/protocol.h"
 
 /* <linux/mount.h> and <sys/mount.h> exclude each other in glibc 2.36. */
 int call_unshare(int flags) { return (int)syscall(SYS_unshare, flags); }
@@ -276,6 +277,7 @@ int call_bpf_prog_name(int program, char name[16])
 ffibuilder = FFI()
 ffibuilder.cdef(declarations(NATIVE / "plan.h"), packed=False)
 ffibuilder.cdef(declarations(NATIVE / "host" / "spawn.h"))
+ffibuilder.cdef(declarations(NATIVE / "client" / "protocol.h"))
 ffibuilder.cdef(CONSTANTS + CALLS)
 ffibuilder.set_source(
     "native._syscalls",

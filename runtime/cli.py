@@ -59,9 +59,12 @@ VERBS = {
     "update": "change the limits of a container",
     "pause": "freeze a container's processes",
     "resume": "let a paused container go on",
+    "checkpoint": "write a container's processes to files",
+    "restore": "make a container from a checkpoint's files",
     "kill": "send a signal to a container's process",
     "delete": "remove a container",
     "features": "print what this host and build can do",
+    "planner": "stay warm, and do the calls of this user",
 }
 
 
@@ -136,7 +139,8 @@ def main(words: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the interpreter flushes once more
         return 1
-    except (OrlopError, OSError) as error:
+    except (OrlopError, OSError, MemoryError, ImportError) as error:
+        # ImportError: a module is loaded when it is needed, and then there may be no memory for it.
         log.error(error)
         return failure
 

@@ -103,19 +103,11 @@ def create(root: str, container_id: str, bundle_path: str, options: CreateOption
         raise AlreadyExists(container_id)
     steps.begin("load and check the bundle")
     bundle = prepare.load_bundle(bundle_path)
-    _check_console(bundle.spec, options)
+    check_console(bundle.spec, options)
     prepare.check_labels(bundle.spec["process"], bundle.spec.get("linux", {}))
     steps.begin("look at the host")
     facts = host.gather()
-    record = Record(container_id, bundle.path, bundle.rootfs)
-    record.creator = state.creator()
-    record.annotations = dict(bundle.spec.get("annotations", {}))
-    record.hooks = bundle.spec.get("hooks", {})
-    record.new_keyring = options.new_keyring
-    record.shares_pids = not any(
-        namespace["type"] == "pid" and not namespace.get("path")
-        for namespace in bundle.spec.get("linux", {}).get("namespaces", ())
-    )
+    record = new_record(container_id, bundle, options)
     state.make_root(root)
     steps.begin("seccomp filter")
     filter_ = prepare.seccomp_filter(bundle.spec)
@@ -140,7 +132,7 @@ def create(root: str, container_id: str, bundle_path: str, options: CreateOption
         creation.resctrl = resctrl
         return creation.run(filter_)
     except BaseException:
-        for warning in _undo(directory, record, cgroup, resctrl):
+        for warning in undo(directory, record, cgroup, resctrl):
             if options.on_warning is not None:
                 options.on_warning(warning)
         raise
@@ -148,7 +140,32 @@ def create(root: str, container_id: str, bundle_path: str, options: CreateOption
         directory.close()
 
 
-def _check_console(spec: Spec, options: CreateOptions) -> None:
+def new_record(container_id: str, bundle: Bundle, options: CreateOptions) -> Record:
+    """The record of a container that this process is about to make."""
+    record = Record(container_id, bundle.path, bundle.rootfs)
+    record.creator = state.creator()
+    record.annotations = dict(bundle.spec.get("annotations", {}))
+    record.hooks = bundle.spec.get("hooks", {})
+    record.new_keyring = options.new_keyring
+    record.shares_pids = not any(
+        namespace["type"] == "pid" and not namespace.get("path")
+        for namespace in bundle.spec.get("linux", {}).get("namespaces", ())
+    )
+    if not bundle.spec["process"].get("terminal"):
+        record.stdio = [_name(fd) for fd in options.stdio]
+    return record
+
+
+def _name(fd: int) -> str:
+    """What a descriptor is of ("pipe:[INODE]"), "" where it is not open."""
+    try:
+        return os.readlink(f"/proc/self/fd/{fd}")
+    except FileNotFoundError:
+        return ""
+
+
+def check_console(spec: Spec, options: CreateOptions) -> None:
+    """Raise OrlopError unless there is a console exactly where the process has a terminal."""
     terminal = spec["process"].get("terminal", False)
     where = "/process/terminal"
     if terminal and options.console is None:
@@ -159,7 +176,7 @@ def _check_console(spec: Spec, options: CreateOptions) -> None:
         )
 
 
-def _undo(directory: Directory, record: Record, cgroup: Cgroup, resctrl: Group | None) -> list[str]:
+def undo(directory: Directory, record: Record, cgroup: Cgroup, resctrl: Group | None) -> list[str]:
     """Remove what a failed create made. What can't be removed stays, for `delete --force`.
 
     Returns warnings (a poststop hook that failed).

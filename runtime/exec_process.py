@@ -39,15 +39,14 @@ def build(root: str, container_id: str, options: Options, words: Sequence[str]) 
     finally:
         container.close()
     if options.text("process"):
-        return _loaded(options.text("process"), process)
+        from spec.bundle import load_process
+
+        return completed(load_process(options.text("process")), process)
     return _changed(process, options, words)
 
 
-def _loaded(path: str, container: Process) -> Process:
-    """--process: what it leaves out of the confinement stays as the container has it."""
-    from spec.bundle import load_process
-
-    process = load_process(path)
+def completed(process: Process, container: Process) -> Process:
+    """What a process leaves out of its confinement is as the container's own process has it."""
     kept = {name: container[name] for name in _KEPT if name in container}  # type: ignore[literal-required]
     return {**kept, **process}  # type: ignore[typeddict-item]
 
@@ -87,7 +86,9 @@ def parse_user(text: str) -> tuple[int, int | None]:
 
 
 def _number(text: str, flag: str) -> int:
-    if not (text.isascii() and text.isdecimal()) or int(text) > _ID_MAX:
+    # Python's int() refuses thousands of digits with an error of its own.
+    digits = len(text) <= len(str(_ID_MAX)) and text.isascii() and text.isdecimal()
+    if not digits or int(text) > _ID_MAX:
         raise UsageError(f"invalid id {text!r} in {flag}: a number from 0 to {_ID_MAX}")
     return int(text)
 

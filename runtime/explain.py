@@ -102,14 +102,13 @@ def _one_line(text: str) -> str:
 
 def _executable(message: Message, reason: str) -> str:
     name = message.subject
-    if not name:
-        return 'exec: "": executable file not found in $PATH'
+    if message.code == lib.OP_LOOKUP and "/" not in name:
+        # Whatever was found there: engines tell 127 by these words, as runc has them.
+        return f'exec: "{name}": executable file not found in $PATH'
     if message.error == errno.EISDIR:
         # Docker before 23 and Podman know only the second of these for status 126.
         return f'exec: "{name}": is a directory: permission denied'
     if message.code == lib.OP_LOOKUP and message.error == errno.ENOENT:
-        if "/" not in name:
-            return f'exec: "{name}": executable file not found in $PATH'
         return f'exec: "{name}": executable file not found: {reason.lower()}'
     return f'exec: "{name}": {reason.lower()}'
 

@@ -24,12 +24,12 @@ HOOKS = (
     "poststop",
 )
 #: Heeded only with --allow-annotation; a name that ends in "." stands for all that begin with it.
-UNSAFE_ANNOTATIONS = ("org.systemd.property.",)
+UNSAFE_ANNOTATIONS = ("org.systemd.property.", "org.criu.config")
 
 
 def features() -> dict[str, object]:
     """The document, in the standard's order."""
-    from runtime import scheduling, seccomp
+    from runtime import criu, scheduling, seccomp
 
     known = seccomp.known()
     members = ("enabled", "actions", "operators", "archs", "knownFlags", "supportedFlags")
@@ -40,6 +40,8 @@ def features() -> dict[str, object]:
     }
     if known.get("libseccomp"):
         annotations["io.github.seccomp.libseccomp.version"] = str(known["libseccomp"])
+    if criu.find():
+        annotations["org.opencontainers.runc.checkpoint.enabled"] = "true"
     return {
         "ociVersionMin": OCI_VERSION_MIN,
         "ociVersionMax": OCI_VERSION,

@@ -14,6 +14,8 @@ from runtime.console import Terminal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from runtime.notify_socket import NotifySocket
 
 #: Not forwarded: what can't be blocked, what is ours, and faults of our own (signal(7)).
@@ -58,10 +60,16 @@ class Foreground:
         if self._terminal is not None:
             self._terminal.restore()
 
-    def wait(self, pid: int, notify: NotifySocket | None = None) -> int:
+    def wait(
+        self,
+        pid: int,
+        notify: NotifySocket | None = None,
+        removal: Sequence[str] = (),  # noqa: ARG002
+    ) -> int:
         """Serve a child of ours until it ends. Returns its status as a shell has it.
 
-        notify: what the container says there is passed on, with us as the main process.
+        notify: what the container says there is passed on, with us as the main process. removal:
+        the call that comes next, for a caller that waits by itself (runtime.warm).
         """
         poll = select.poll()
         poll.register(self._signals, select.POLLIN)

@@ -14,7 +14,7 @@ import time
 from native import plan
 from native.memory_file import memory_file
 from native.plan import Op
-from runtime import process, state
+from runtime import caller, process, state
 from spec import jsontext
 from spec.errors import OrlopError
 
@@ -82,7 +82,7 @@ def state_file(text: str) -> int:
 
 
 def run(kind: str, hooks: Sequence[Hook], state: str, bundle: str) -> None:
-    """Run these hooks one after the other in the runtime's namespaces, in the bundle's directory.
+    """Run these hooks one after the other in the caller's namespaces, in the bundle's directory.
 
     Raises OrlopError at the first that can't be run, fails or takes longer than its timeout.
     """
@@ -121,12 +121,10 @@ def _run_one(hook: Hook, state: str, bundle: str) -> None:
     stdin = state_file(state)
     reader, writer = os.pipe2(os.O_CLOEXEC)
     try:
-        actions = [
-            (os.POSIX_SPAWN_DUP2, stdin, 0),
-            (os.POSIX_SPAWN_DUP2, writer, 1),
-            (os.POSIX_SPAWN_DUP2, writer, 2),
-        ]
-        pid = _spawn(hook, actions, bundle)
+        args = hook.get("args") or [hook["path"]]
+        pid = caller.current.run(
+            hook["path"], args, _environment(hook), bundle, (stdin, writer, writer)
+        )
         os.close(writer)
         writer = -1
         _watch(pid, reader, hook.get("timeout", 0))
@@ -137,32 +135,6 @@ def _run_one(hook: Hook, state: str, bundle: str) -> None:
             os.close(writer)
 
 
-def _spawn(hook: Hook, actions: list[tuple[int, int, int]], bundle: str) -> int:
-    """Start it in the bundle's directory, as runc and crun do; elsewhere where that is gone.
-
-    posix_spawn(3) can't change the directory in Python: the caller's is changed for the moment.
-    """
-    args = hook.get("args") or [hook["path"]]
-    here = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        try:
-            os.chdir(bundle)
-        except OSError:
-            pass
-        # Python ignores SIGPIPE and SIGXFSZ; the hook starts with neither.
-        return os.posix_spawn(
-            hook["path"],
-            args,
-            _environment(hook),
-            file_actions=actions,
-            setsigdef=[13, 25],
-            setsigmask=[],
-        )
-    finally:
-        os.fchdir(here)
-        os.close(here)
-
-
 def _environment(hook: Hook) -> dict[str, str]:
     """`env`; where there is none, the runtime's own, which hooks written for runc and crun expect.
 
@@ -170,11 +142,7 @@ def _environment(hook: Hook) -> dict[str, str]:
     """
     entries = hook.get("env")
     if entries is None:
-        env = dict(os.environ)
-        with open("/proc/self/environ", "rb") as given:
-            if not any(entry.startswith(b"LC_CTYPE=") for entry in given.read().split(b"\0")):
-                env.pop("LC_CTYPE", None)  # Python's own addition (PEP 538)
-        return env
+        return caller.current.environment()
     split = [entry.partition("=") for entry in entries]
     return {name: value for name, _, value in split}
 
@@ -194,7 +162,7 @@ def _watch(pid: int, output: int, timeout: int) -> None:
             ready = dict(poll.poll(left))
             if not ready:
                 os.kill(pid, 9)
-                os.waitpid(pid, 0)
+                caller.current.wait(pid)
                 message = f"no end after {timeout} s, killed"
                 raise _HookError(message)
             if output in ready:
@@ -206,7 +174,7 @@ def _watch(pid: int, output: int, timeout: int) -> None:
                 ended = pidfd in ready
     finally:
         os.close(pidfd)
-    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    code = os.waitstatus_to_exitcode(caller.current.wait(pid))
     if code:
         how = f"exit status {code}" if code > 0 else f"killed by signal {-code}"
         said = text.decode("utf-8", "replace").strip().replace("\n", "; ")

@@ -2,7 +2,8 @@
 """`linux.uidMappings`, `linux.gidMappings`: written by the parent (user_namespaces(7)).
 
 An unprivileged caller may map its own id alone; for more, newuidmap(1) and newgidmap(1) look in
-/etc/subuid and /etc/subgid.
+/etc/subuid and /etc/subgid. Root of a user namespace, as rootless Podman makes it, writes what that
+namespace has: those programs would look for its ids among the machine's.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 def write(pid: int, linux: Linux, facts: Facts) -> None:
     """Write both maps of a process's user namespace. Raises OrlopError with a pointer."""
     uids, gids = linux.get("uidMappings", []), linux.get("gidMappings", [])
-    if not facts.privileged and is_own(gids, facts.gid):
+    if facts.uid != 0 and is_own(gids, facts.gid):
         # Linux 3.19 (CVE-2014-8989): an unprivileged gid map needs setgroups(2) denied first.
         _write_file(f"/proc/{pid}/setgroups", "deny", "/linux/gidMappings")
     _write_map(pid, "gid", gids, facts, facts.gid)
@@ -41,7 +42,7 @@ def _write_map(
 ) -> None:
     rows = [(m["containerID"], m["hostID"], m["size"]) for m in mappings]
     pointer = f"/linux/{kind}Mappings"
-    if facts.privileged or is_own(mappings, own):
+    if facts.uid == 0 or is_own(mappings, own):
         text = "".join(f"{inside} {outside} {size}\n" for inside, outside, size in rows)
         page = os.sysconf("SC_PAGE_SIZE")
         if len(text) >= page:  # user_namespaces(7): one write, of less than a page

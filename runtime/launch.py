@@ -10,11 +10,11 @@ import _socket
 import os
 import sys
 
-from native import plan, syscalls
+from native import plan
 from native.executable import sealed_init
 from native.memory_file import memory_file
 from native.plan import ANSWER, MESSAGE, Message
-from runtime import explain, steps
+from runtime import caller, explain, steps
 from spec.errors import OrlopError
 
 TYPE_CHECKING = False
@@ -117,7 +117,7 @@ class Launch:
             plan_fd = memory_file("orlop-plan", self._plan.pack())
             table = [descriptors[name] for name in self._plan.descriptors()]
             fds = [*self._container_fds, channel, plan_fd, *table]
-            self.pid, self.pidfd = syscalls.spawn(
+            self.pid, self.pidfd = caller.current.spawn(
                 init,
                 fds,
                 len(self._container_fds),
@@ -222,7 +222,7 @@ class Launch:
         """End of the channel: an exec's program runs, or the init died without a word."""
         if not any(op.code == lib.OP_READY for op in self._plan.ops):
             return True
-        status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        status = os.waitstatus_to_exitcode(caller.current.wait(self.pid))
         how = f"killed by signal {-status}" if status < 0 else f"exit status {status}"
         pid, self.pid = self.pid, 0
         raise InitDied(how, pid)
@@ -232,7 +232,7 @@ class Launch:
         if self.pid and self.pidfd >= 0:
             try:
                 os.kill(self.pid, 9)  # our child, not waited for: the pid is its own
-                os.waitpid(self.pid, 0)
+                caller.current.wait(self.pid)
             except (ProcessLookupError, ChildProcessError):
                 pass
         if self.pidfd >= 0:
@@ -242,7 +242,7 @@ class Launch:
     def _reap_first_stage(self) -> None:
         if self._first_pid and self._first_pid != self.pid and self._plan.stages > 1:
             try:
-                os.waitpid(self._first_pid, 0)
+                caller.current.wait(self._first_pid)
             except ChildProcessError:
                 pass
             self._first_pid = 0

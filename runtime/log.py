@@ -71,7 +71,10 @@ class Log:
             line = jsontext.dumps({"level": level, "msg": text, "time": _seconds(), **more})
         else:
             line = f'time="{_seconds()}" level={level} msg={jsontext.dumps(text)}'
-        os.write(self._fd, (line + "\n").encode("utf-8", "replace"))
+        try:
+            os.write(self._fd, (line + "\n").encode("utf-8", "replace"))
+        except OSError:
+            pass  # a full disk: standard error has the failure, and the operation may go on
 
 
 def _seconds() -> str:
@@ -88,6 +91,8 @@ def describe(error: BaseException) -> str:
         text = error.strerror or str(error)
         if error.filename is not None:
             text = f"{os.fsdecode(error.filename)}: {text}"
+    elif isinstance(error, MemoryError):
+        text = "out of memory: the runtime itself has too little"
     else:
         text = f"{type(error).__name__}: {error}"
     return " ".join(text.split("\n"))

@@ -31,6 +31,10 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("orlop check --strict /srv/hello", "null and other habits of engines count as well"),
         ("orlop --systemd-cgroup check", "as it would run with the systemd driver"),
     ),
+    "planner": (
+        ("orlop planner", "until SIGTERM: calls of orlop are quicker meanwhile"),
+        ("orlop --debug planner --socket /run/mine.sock", "and say what becomes of each call"),
+    ),
     "create": (
         ("orlop create --bundle /srv/hello hello </dev/null >log 2>&1", "its output goes to log"),
         ("orlop create --console-socket /run/c.sock hello", "the terminal's master goes there"),

@@ -24,10 +24,18 @@ def bits(text: str, pointer: str) -> bytes:
     members = 0
     for part in text.split(",") if text else ():
         first, dash, last = part.strip().partition("-")
-        low, high = int(first), int(last if dash else first)
-        if high >= LIMIT:
-            raise InvalidSpec(f"{high} is too large: at most {LIMIT - 1}", pointer=pointer)
+        low, high = _member(first, pointer), _member(last if dash else first, pointer)
+        if low > high:  # 1 << low would have as many bits
+            raise InvalidSpec(f"{low}-{high}: ends before it begins", pointer=pointer)
         members |= (1 << high + 1) - (1 << low)
     count = -(-members.bit_length() // _WORD)
     words = [members >> _WORD * index & (1 << _WORD) - 1 for index in range(count)]
     return pack(f"={count}Q", *words)
+
+
+def _member(text: str, pointer: str) -> int:
+    # Python's int() refuses thousands of digits with an error of its own.
+    digits = text.strip().lstrip("0")
+    if len(digits) > len(str(LIMIT)) or int(text) >= LIMIT:
+        raise InvalidSpec(f"{digits[:20]} is too large: at most {LIMIT - 1}", pointer=pointer)
+    return int(text)

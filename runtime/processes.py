@@ -24,13 +24,31 @@ def boot_id() -> str:
 
 
 def stat(pid: int) -> tuple[str, int]:
-    """State letter and start time (clock ticks since boot). Raises ProcessLookupError."""
+    """State letter and start time (clock ticks since boot), the same for all who ask.
+
+    The kernel shifts it by the reader's own time namespace (time_namespaces(7)). Raises
+    ProcessLookupError.
+    """
     try:
         text = read_small(f"/proc/{pid}/stat")
     except (FileNotFoundError, ProcessLookupError):
         raise ProcessLookupError(3, "no such process") from None
     fields = text[text.rindex(")") + 2 :].split()
-    return fields[0], int(fields[19])
+    return fields[0], int(fields[19]) - _boot_shift()
+
+
+def _boot_shift() -> int:
+    """Clock ticks by which our time namespace moves CLOCK_BOOTTIME."""
+    try:
+        text = read_small("/proc/self/timens_offsets")
+    except FileNotFoundError:
+        return 0  # a kernel without time namespaces
+    for line in text.splitlines():
+        clock, seconds, nanoseconds = line.split()
+        if clock in ("boottime", "7"):
+            ticks = os.sysconf("SC_CLK_TCK")
+            return int(seconds) * ticks + int(nanoseconds) * ticks // 1_000_000_000
+    return 0
 
 
 def pid_inside(pid: int) -> int:

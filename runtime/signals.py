@@ -16,6 +16,9 @@ NUMBERS: dict[str, int] = {
 }
 
 
+_LONGEST = 16  # no name is; and int() refuses thousands of digits with an error of its own
+
+
 def parse(text: str) -> int:
     """A number, a name, or a name without SIG, in any case; RTMIN+N and RTMAX-N too.
 
@@ -23,8 +26,8 @@ def parse(text: str) -> int:
 
     Raises UsageError.
     """
-    name = text.upper().removeprefix("SIG")
-    if name.isdecimal():
+    name = text.upper().removeprefix("SIG")[:_LONGEST]
+    if name.isascii() and name.isdecimal():
         number = int(name)
     elif name.startswith(("RTMIN", "RTMAX")):
         number = _real_time(name)

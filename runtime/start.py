@@ -20,15 +20,24 @@ from spec.errors import OrlopError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from runtime.notify_socket import NotifySocket
 
 
-def start(root: str, container_id: str, notify: NotifySocket | None = None) -> None:
+def start(
+    root: str,
+    container_id: str,
+    notify: NotifySocket | None = None,
+    *,
+    on_running: Callable[[], None] | None = None,
+) -> None:
     """Start the user's program in a created container; returns once execve succeeded.
 
-    notify: begins to listen before the program can say anything.
+    notify: begins to listen before the program can say anything. Then poststart hooks run; if one
+    fails, the container is killed. on_running: called before them.
 
-    Raises WrongStatus, PlanFailed. Then poststart hooks run; if one fails, the container is killed.
+    Raises WrongStatus, PlanFailed.
     """
     steps.begin("connect to the init")
     container = Container.open(root, container_id)
@@ -45,6 +54,8 @@ def start(root: str, container_id: str, notify: NotifySocket | None = None) -> N
             _wait(connection)
         finally:
             connection.close()
+        if on_running is not None:
+            on_running()
         steps.begin("poststart hooks")
         _run_poststart(container)
     finally:
@@ -52,11 +63,22 @@ def start(root: str, container_id: str, notify: NotifySocket | None = None) -> N
 
 
 def _connect(container: Container) -> _socket.socket:
-    """Connect to the waiting init."""
+    """Connect to the waiting init.
+
+    It listens to nobody but who created the container, so that root, who may start everyone's,
+    connects as the owner.
+    """
     name = f"/proc/self/fd/{container.directory.fd}/{state.SOCKET}"
+    user, owner = os.geteuid(), container.record.owner
     connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
     try:
-        connection.connect(name)
+        if user != owner:
+            os.seteuid(owner)
+        try:
+            connection.connect(name)
+        finally:
+            if user != owner:
+                os.seteuid(user)
     except OSError as error:
         connection.close()
         if error.errno not in (errno.ECONNREFUSED, errno.ENOENT):

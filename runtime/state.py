@@ -88,7 +88,8 @@ class Record:
     the form that runtime.cgroups.load takes, or None. new_keyring: it has a session keyring of its
     own, which an exec joins. shares_pids: it has no pid namespace of its own, so that the kernel
     does not end its processes with the init. resctrl: the form that runtime.intelrdt.Group.load
-    takes, or None.
+    takes, or None. stdio: what its standard descriptors were made from ("pipe:[INODE]"), for a
+    restore to replace.
     """
 
     __slots__ = (
@@ -106,6 +107,7 @@ class Record:
         "resctrl",
         "rootfs",
         "shares_pids",
+        "stdio",
     )
 
     def __init__(self, container_id: str, bundle: str, rootfs: str) -> None:
@@ -123,6 +125,7 @@ class Record:
         self.hooks: Hooks = {}
         self.new_keyring = True
         self.shares_pids = False
+        self.stdio: list[str] = []
 
     def save(self) -> str:
         """As text of state.json."""
@@ -143,6 +146,7 @@ class Record:
                 "hooks": self.hooks,
                 "newKeyring": self.new_keyring,
                 "sharesPids": self.shares_pids,
+                "stdio": self.stdio,
             }
         )
 
@@ -172,6 +176,7 @@ class Record:
             record.hooks = saved["hooks"]
             record.new_keyring = saved["newKeyring"]
             record.shares_pids = saved["sharesPids"]
+            record.stdio = saved["stdio"]
         except (KeyError, TypeError, ValueError) as error:
             raise OrlopError(f"state.json is damaged: {error!r}") from error
         return record
@@ -186,6 +191,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "owner": (int,),
     "newKeyring": (bool,),
     "sharesPids": (bool,),
+    "stdio": (list,),
     "annotations": (dict,),
     "hooks": (dict,),
     "cgroup": (dict, type(None)),
@@ -231,12 +237,13 @@ class Directory:
         make_root(root)
         part = os.path.join(root, f"~{record.id}.{os.getpid()}")
         os.mkdir(part, 0o700)
-        directory = cls(root, record.id, os.open(part, os.O_RDONLY | os.O_DIRECTORY))
+        directory = cls(root, record.id, -1)
         try:
+            directory.fd = os.open(part, os.O_RDONLY | os.O_DIRECTORY)
             directory.write(record)
             os.rename(part, os.path.join(root, record.id))
         except BaseException as error:
-            _empty(directory.fd)
+            directory._unlink_record()
             os.rmdir(part)
             directory.close()
             if isinstance(error, OSError) and error.errno in (errno.ENOTEMPTY, errno.EEXIST):
@@ -282,12 +289,18 @@ class Directory:
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
         fd = os.open(part, flags, 0o600, dir_fd=self.fd)
         try:
-            data = record.save().encode("utf-8", "surrogateescape")
-            while data:
-                data = data[os.write(fd, data) :]
-        finally:
-            os.close(fd)
-        os.rename(part, _FILE, src_dir_fd=self.fd, dst_dir_fd=self.fd)
+            try:
+                data = record.save().encode("utf-8", "surrogateescape")
+                while data:
+                    data = data[os.write(fd, data) :]
+            finally:
+                os.close(fd)
+            os.rename(part, _FILE, src_dir_fd=self.fd, dst_dir_fd=self.fd)
+        except BaseException as error:
+            os.unlink(part, dir_fd=self.fd)
+            if isinstance(error, OSError):
+                error.filename = os.path.join(self.root, self.id, _FILE)  # write(2) has no name
+            raise
 
     def has_socket(self) -> bool:
         """Whether the container still waits for `start`."""
@@ -306,6 +319,14 @@ class Directory:
             return
         _empty(self.fd)
         os.rmdir(part)
+
+    def _unlink_record(self) -> None:
+        """By name: listing the directory needs one more descriptor than there may be."""
+        if self.fd >= 0:
+            try:
+                os.unlink(_FILE, dir_fd=self.fd)
+            except FileNotFoundError:
+                pass
 
 
 def _empty(directory: int) -> None:

@@ -5,5 +5,5 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 rm -rf .venv .run build dist ./*.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
-rm -f native/orlop-init native/_*.c native/*.so native/*.o native/init/*.o spec/_*_check.py
+rm -f native/orlop native/orlop-init native/_*.c native/*.so native/*.o native/init/*.o spec/_*_check.py
 find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Installs into PREFIX (/usr/local), staged below DESTDIR if that is set:
-#   PREFIX/lib/orlop/VERSION[.N]/   one installation: packages, their dependencies, the program
-#   PREFIX/bin/orlop                a link to the newest installation's program
+#   PREFIX/lib/orlop/VERSION[.N]/   one installation: packages, their dependencies, the programs orlop
+#                                   (native), orlop-cold (the same work without a warm planner) and
+#                                   containerd-shim-orlop-v1
+#   PREFIX/bin/orlop, containerd-shim-orlop-v1   links to the newest installation's programs
 #   PREFIX/share/...                man pages and completion for bash, zsh and fish, of the newest
 #
 # An installation is never changed once it is linked. The same version again becomes VERSION.1,
@@ -98,10 +100,13 @@ version=$(.venv/bin/python -c 'import tomllib; print(tomllib.load(open("pyprojec
 make_directory "$base"
 make_directory "$prefix/bin"
 link=$stage$prefix/bin/orlop
-if [ -e "$link" ] && [[ $(readlink "$link") != ../lib/orlop/* ]]; then
-    echo "install: $link: exists, and is not ours" >&2
-    exit 1
-fi
+shim=$stage$prefix/bin/containerd-shim-orlop-v1
+for program in "$link" "$shim"; do
+    if [ -e "$program" ] && [[ $(readlink "$program") != ../lib/orlop/* ]]; then
+        echo "install: $program: exists, and is not ours" >&2
+        exit 1
+    fi
+done
 .venv/bin/python -m runtime.documents "$work/documents"
 mapfile -t documents < <(cd "$work/documents" && find . -type f -printf '%P\n' | LC_ALL=C sort)
 refuse_foreign_documents
@@ -112,13 +117,18 @@ name=$(vacant "$version")
 new=$stage$base/$name
 mkdir "$new" "$new/bin"
 packages_into "$new/packages"
-scripts/launcher.sh .venv/bin/python "$base/$name/packages" >"$new/bin/orlop"
-chmod 755 "$new/bin/orlop"
-
+mv "$new/packages/native/orlop" "$new/bin/orlop"
+for program in runtime.cli:orlop-cold shim.bootstrap:containerd-shim-orlop-v1; do
+    path=$new/bin/${program#*:}
+    scripts/launcher.sh "${program%%:*}" .venv/bin/python "$base/$name/packages" >"$path"
+done
+chmod 755 "$new"/bin/*
 documents_into
 note_made
-ln -s "../lib/orlop/$name/bin/orlop" "$link.$name"
-mv -T "$link.$name" "$link"    # rename(2): at any moment there is a whole program
+for program in "$shim" "$link"; do
+    ln -s "../lib/orlop/$name/bin/${program##*/}" "$program.$name"
+    mv -T "$program.$name" "$program"    # rename(2): at any moment there is a whole program
+done
 new=
 prune
 echo "installed $prefix/bin/orlop ($base/$name)"

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# usage: launcher.sh PYTHON PACKAGES [DEPENDENCIES]
-# Prints the program `orlop`: the packages are in the directory PACKAGES, what they depend on in
-# DEPENDENCIES.
+# usage: launcher.sh MODULE PYTHON PACKAGES [DEPENDENCIES]
+# Prints a program that is MODULE's main(): `orlop` is runtime.cli's, the shim shim.bootstrap's. The
+# packages are in the directory PACKAGES, what they depend on in DEPENDENCIES.
 #
 # -I -S: neither the environment (engines start runtimes with an empty one), nor the working
 # directory (an untrusted bundle), nor site decide what is imported, and a start saves the time
@@ -11,18 +11,18 @@
 # a #! line however deep the environment lies, and executable by every user.
 set -euo pipefail
 
-"$1" - "${@:2}" <<'PY'
+"$2" - "$1" "${@:3}" <<'PY'
 import os
 import sys
 
 interpreter = os.path.realpath(sys.executable)
-packages, *dependencies = sys.argv[1:]
+module, packages, *dependencies = sys.argv[1:]
 print(f"#!{interpreter} -IS")
 print("import sys")
 # In front: python311.zip and the standard library need not be searched for our modules.
 print(f"sys.path.insert(0, {packages!r})")
 for directory in dependencies:
     print(f"sys.path.append({directory!r})")
-print("from runtime.cli import main")
+print(f"from {module} import main")
 print("sys.exit(main())")
 PY

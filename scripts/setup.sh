@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Makes the machine and the private environment .venv ready: `setup.sh run` for building and
 # running, `setup.sh test` for the tests' tools on top, `setup.sh engines` for the engines that
-# drive the runtime in tests, on top of those. Idempotent; the second time it is quick.
+# drive the runtime in tests, `setup.sh fuzz` for Debian's clang, on top of those. Idempotent; the
+# second time it is quick.
 #
 # What is missing is found by probing, not by asking dpkg, so that a machine without apt is told
 # what to get. PYTHON=... chooses the interpreter (3.11 or newer).
@@ -50,8 +51,14 @@ missing() {
     else
         echo python3 python3-venv python3-dev
     fi
+    if [ "$1" = fuzz ]; then
+        command -v clang-14 >/dev/null || echo clang-14 libclang-rt-14-dev    # libFuzzer
+        command -v clang-tidy-14 >/dev/null || echo clang-tidy-14
+    fi
     if [ "$1" != run ]; then
         command -v shellcheck >/dev/null || echo shellcheck
+        command -v cppcheck >/dev/null || echo cppcheck
+        command -v criu >/dev/null || echo criu    # checkpoint and restore
         command -v newuidmap >/dev/null || echo uidmap    # id maps of rootless containers
         command -v groff >/dev/null || echo groff-base    # sets the man pages
         command -v zsh >/dev/null || echo zsh    # completion is asked of the shells themselves
@@ -65,6 +72,11 @@ missing_engines() {
     local PATH=/usr/sbin:/usr/bin:/sbin:/bin
     command -v containerd >/dev/null || echo containerd
     command -v dockerd >/dev/null || echo docker.io
+    command -v podman >/dev/null || echo podman
+    command -v buildah >/dev/null || echo buildah
+    command -v slirp4netns >/dev/null || echo slirp4netns    # networks of rootless Podman
+    [ -x /usr/lib/podman/netavark ] || echo netavark
+    [ -x /usr/libexec/podman/catatonit ] || echo catatonit    # podman run --init, and pods
     command -v runc >/dev/null || echo runc    # what orlop is compared with
     command -v tini >/dev/null || echo tini
     command -v curl >/dev/null || echo curl    # speaks to the CRI plugin

@@ -6,12 +6,14 @@ set -euo pipefail
 prefix=${PREFIX:-/usr/local}
 stage=${DESTDIR:-}
 base=$stage$prefix/lib/orlop
-link=$stage$prefix/bin/orlop
 
 [ -d "$base" ] || { echo "uninstall: $base: nothing is installed there" >&2; exit 1; }
-if [[ $(readlink "$link") = ../lib/orlop/* ]]; then
-    rm "$link"
-fi
+for name in orlop containerd-shim-orlop-v1; do
+    link=$stage$prefix/bin/$name
+    if [[ $(readlink "$link") = ../lib/orlop/* ]]; then
+        rm "$link"
+    fi
+done
 if [ -f "$base/.documents" ]; then # man pages and completion
     while read -r file; do
         rm -f "$stage$prefix/$file"

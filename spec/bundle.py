@@ -81,8 +81,15 @@ def load_process(path: str) -> Process:
 
     Raises as `load` does, with pointers into that file.
     """
-    name = os.path.basename(path)
-    text = jsontext.decode(_read(path, f"process file {path}"), name)
+    return parse_process(_read(path, f"process file {path}"), os.path.basename(path))
+
+
+def parse_process(data: bytes, name: str) -> Process:
+    """Return the process that a JSON text describes; `name` says in errors where it is from.
+
+    Raises as `load` does, with pointers into the text.
+    """
+    text = jsontext.decode(data, name)
     document = jsontext.loads(text, name=name)
     tolerance.apply(document, text)
     if not _compiled("process")(document):

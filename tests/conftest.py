@@ -4,12 +4,27 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
-from tests.support import features, hierarchies
+import pytest
 
-if TYPE_CHECKING:
-    import pytest
+from tests.support import features, hierarchies, warm
+
+_PLANNER = pytest.StashKey[warm.Planner]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """WARM=1: calls of the runtime are done by a warm planner, one for each process of tests."""
+    os.environ["ORLOP_PLANNER"] = ""
+    distributes = getattr(config.option, "numprocesses", None)  # then its workers run the tests
+    if os.environ.get("WARM") and not distributes:
+        config.stash[_PLANNER] = warm.Planner()
+        os.environ["ORLOP_PLANNER"] = str(config.stash[_PLANNER].socket)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Its end."""
+    if _PLANNER in config.stash:
+        config.stash[_PLANNER].stop()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

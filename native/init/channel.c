@@ -163,6 +163,24 @@ static int keep(struct context *ctx, int *fd, int *next)
 }
 
 /*
+ * Whether both ends are of one user: of a listening socket, SO_PEERCRED is who
+ * called listen(2), our parent (unix(7)). Ids are those of our user namespace
+ * for both.
+ */
+static int same_user(struct context *ctx, int listener, int connection)
+{
+	struct { /* struct ucred */
+		uint32_t pid, uid, gid;
+	} ours = { 0 }, theirs = { 0 };
+	int size = sizeof(ours), r;
+
+	r = (int)STEP(ctx, getsockopt, listener, LEVEL_SOCKET, SO_PEERCRED, &ours, &size);
+	if (!r)
+		r = (int)STEP(ctx, getsockopt, connection, LEVEL_SOCKET, SO_PEERCRED, &theirs, &size);
+	return r < 0 ? r : ours.uid == theirs.uid;
+}
+
+/*
  * Wait until `start` connects and says go. Meanwhile this process holds only
  * what it needs: no descriptor of the host's file system (CVE-2016-9962).
  */
@@ -191,13 +209,18 @@ int op_wait_start(struct context *ctx, const struct plan_op *op)
 		if (r < 0)
 			return (int)r;
 		connection = (int)r;
-		do
+		r = same_user(ctx, listener, connection);
+		if (r < 0)
+			return (int)r;
+		while (r == 1) {
 			r = STEP(ctx, read, connection, &go, 1);
-		while (r == -EINTR);
-		if (r == 1)
-			break;
-		SYS(close, connection); /* killed before it said go: the next one may */
+			if (r == 1)
+				goto out;
+			r = r == -EINTR;
+		}
+		SYS(close, connection); /* another user's, or killed before it said go: the next one may */
 	}
+out:
 	SYS(close, listener);
 	ctx->report = connection;
 	return 0;

@@ -113,9 +113,9 @@ static int copy_directory(struct context *ctx, int from, int to, int depth)
 	return (int)n;
 }
 
+/* The content alone: owner and permissions of `to` are those it was mounted with, as in runc. */
 int copy_up(struct context *ctx, int from, int to)
 {
-	struct statx st;
 	int in, out, r;
 
 	in = (int)STEP(ctx, openat, from, ".", DIR_FLAGS, 0);
@@ -123,12 +123,6 @@ int copy_up(struct context *ctx, int from, int to)
 		return in;
 	out = (int)STEP(ctx, openat, to, ".", DIR_FLAGS, 0);
 	r = out < 0 ? out : copy_directory(ctx, in, out, 0);
-	if (!r)
-		r = file_mode(ctx, in, &st);
-	if (!r)
-		r = (int)STEP(ctx, fchown, out, st.stx_uid, st.stx_gid);
-	if (!r)
-		r = (int)STEP(ctx, fchmod, out, st.stx_mode & 07777);
 	close_fd(&in);
 	close_fd(&out);
 	return r;

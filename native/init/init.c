@@ -267,6 +267,9 @@ int init_main(int argc, char **argv)
 	static struct context ctx; /* one page of .bss rather than of stack */
 	int r;
 
+#if defined(ORLOP_HOSTED) /* a fuzzer calls this again and again */
+	memset(&ctx, 0, sizeof(ctx));
+#endif
 	ctx.root = ctx.mount = ctx.null = ctx.empty = ctx.tty = ctx.state = ctx.notify = ctx.fault = -1;
 	ctx.fd_base = argc == 2 ? parse_base(argv[1]) : -1;
 	if (ctx.fd_base < 3)

@@ -108,6 +108,37 @@ int op_rlimit(struct context *ctx, const struct plan_op *op)
 	return (int)STEP(ctx, prlimit64, 0, op->number[0], &limit, NULL);
 }
 
+static int is_null(const struct statx *st)
+{
+	return (st->stx_mode & S_IFMT) == S_IFCHR && st->stx_rdev_major == 1 && st->stx_rdev_minor == 3;
+}
+
+/*
+ * The host's /dev/null becomes the container's own, where it has one: criu can
+ * dump no file of a mount that is not the container's.
+ */
+static int reopen_null(struct context *ctx, int fd)
+{
+	struct statx st;
+	int own, r;
+
+	own = (int)STEP(ctx, openat, AT_FDCWD, "/dev/null", O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
+	if (own < 0)
+		return 0;
+	r = file_mode(ctx, own, &st);
+	SYS(close, own);
+	if (r < 0 || !is_null(&st))
+		return r;
+	own = (int)STEP(ctx, openat, AT_FDCWD, "/dev/null", O_RDWR | O_NOFOLLOW | O_CLOEXEC, 0);
+	if (own < 0)
+		return 0; /* not for this user: as it was */
+	r = file_mode(ctx, own, &st);
+	if (!r && is_null(&st))
+		r = (int)STEP(ctx, dup3, own, fd, 0);
+	SYS(close, own);
+	return r < 0 ? r : 0;
+}
+
 /*
  * /proc/self/fd/1 (a log file that is a link to it, say) can be opened again
  * only by its owner. /dev/null is everybody's, and a terminal that this
@@ -122,6 +153,8 @@ int op_stdio_owner(struct context *ctx, const struct plan_op *op)
 		r = file_mode(ctx, fd, &st);
 		if (r == -EBADF)
 			continue;
+		if (!r && is_null(&st))
+			r = reopen_null(ctx, fd);
 		if (r < 0)
 			return r;
 		if ((st.stx_mode & S_IFMT) == S_IFCHR &&

@@ -10,8 +10,12 @@ enum { CPUS_MAX = 1024 /* bytes: more processors than the kernel can be built fo
 int op_scheduler(struct context *ctx, const struct plan_op *op)
 {
 	const void *attributes = plan_bytes(ctx, op->string[2], op->number[0]);
+	uint32_t size; /* the kernel believes what struct sched_attr begins with */
 
-	if (!attributes || op->number[0] < sizeof(uint32_t))
+	if (!attributes || op->number[0] < sizeof(size))
+		return -EINVAL;
+	memcpy(&size, attributes, sizeof(size));
+	if (size != op->number[0])
 		return -EINVAL;
 	return (int)STEP(ctx, sched_setattr, 0, attributes, 0);
 }

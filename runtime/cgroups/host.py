@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 
+from runtime import caller
 from runtime.cgroups import files
 from spec.errors import OrlopError
 
@@ -92,7 +93,7 @@ def detect() -> Host:
 
     Raises OrlopError when no cgroup hierarchy is mounted, OSError when /proc can't be read.
     """
-    memberships = parse_memberships(files.read("/proc/self/cgroup"))
+    memberships = parse_memberships(files.read(f"{caller.current.proc}/cgroup"))
     host = conventional(memberships)
     if host is None:
         host = from_mounts(memberships, parse_mountinfo(files.read("/proc/self/mountinfo")))

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 
+from runtime import caller
 from runtime.cgroups import device_rules, files, systemd_properties, unified
 from runtime.cgroups.cgroup import RESOURCES
 from runtime.cgroups.cgroupfs import REMOVE_SECONDS, Cgroupfs
@@ -84,7 +85,7 @@ class Systemd(Cgroupfs):
             return False
         own = next(
             each.path
-            for each in parse_memberships(files.read("/proc/self/cgroup"))
+            for each in parse_memberships(files.read(f"{caller.current.proc}/cgroup"))
             if each.controllers == ("",)
         )
         there = self.unified

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 
-from runtime import options
+from runtime import caller, options
 from runtime.create import CreateOptions
 from runtime.descriptors import preserved_fds
 from runtime.options import TIMELINE, Flag
@@ -66,7 +66,7 @@ def bundle_path(given: options.Options) -> str:
 
 def listen_fds() -> int:
     """How many sockets the caller passes on, to this process and no other (sd_listen_fds(3))."""
-    if os.environ.get("LISTEN_PID") != str(os.getpid()):
+    if os.environ.get("LISTEN_PID") != str(caller.current.pid):
         return 0
     text = os.environ.get("LISTEN_FDS", "")
     return int(text) if text.isascii() and text.isdecimal() else 0

@@ -7,7 +7,7 @@ run. What is not said on the command line is as in the container's configuration
 
 from __future__ import annotations
 
-from runtime import exec_cgroup, exec_process, execute, options, steps
+from runtime import caller, exec_cgroup, exec_process, execute, options, steps
 from runtime.commands import creating
 from runtime.descriptors import preserved_fds
 from runtime.errors import UsageError
@@ -67,9 +67,7 @@ def run(call: Globals, options: Options, arguments: Sequence[str]) -> int:
         return _detached(call, options, container_id, wanted, given)
     if options.text("console-socket"):
         raise UsageError("--console-socket is for --detach; the foreground has its own terminal")
-    from runtime.foreground import Foreground
-
-    foreground = Foreground(subreaper=False)
+    foreground = caller.current.foreground(subreaper=False)
     given.console = foreground.attach
     try:
         pid = execute.execute(call.root, container_id, wanted, given)

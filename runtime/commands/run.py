@@ -7,7 +7,7 @@ exit with its status, or 128 and the signal that ended it. With --detach, return
 
 from __future__ import annotations
 
-from runtime import steps
+from runtime import caller, steps
 from runtime.commands import creating
 from runtime.create import create
 from runtime.delete import delete
@@ -42,9 +42,7 @@ def run(call: Globals, options: Options, arguments: Sequence[str]) -> int:
         return _detached(call, options, container_id, bundle, wanted)
     if options.text("console-socket"):
         raise UsageError("--console-socket is for --detach; the foreground has its own terminal")
-    from runtime.foreground import Foreground
-
-    foreground = Foreground(subreaper=not options.flag("no-subreaper"))
+    foreground = caller.current.foreground(subreaper=not options.flag("no-subreaper"))
     wanted.console = foreground.attach
     try:
         pid = create(call.root, container_id, bundle, wanted)
@@ -52,15 +50,24 @@ def run(call: Globals, options: Options, arguments: Sequence[str]) -> int:
             notify = creating.notify_socket()
             start(call.root, container_id, notify)
             steps.end()
-            status = foreground.wait(pid, notify)
+            keeps = options.flag("keep")
+            removal = () if keeps else _removal(call, container_id)
+            status = foreground.wait(pid, notify, removal)
         except BaseException:
             _remove(call, container_id)
             raise
     finally:
         foreground.restore()
-    if not options.flag("keep"):
+    if not keeps:
         _remove(call, container_id)
     return status
+
+
+def _removal(call: Globals, container_id: str) -> list[str]:
+    """The call that does the same as `_remove`."""
+    log = call.log
+    logs = ["--log", log.path, "--log-format", "json" if log.json else "text"] if log.path else []
+    return ["--root", call.root, *logs, "delete", "--force", container_id]
 
 
 def _remove(call: Globals, container_id: str) -> None:

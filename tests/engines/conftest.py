@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.engines import image
+from tests.engines.buildah import Buildah
 from tests.engines.containerd import Containerd
 from tests.engines.docker import Docker
+from tests.engines.podman import Podman, PodmanRootless
 from tests.engines.room import Room
 from tests.engines.runtime import Runtime, orlop, runc
 
@@ -51,6 +53,60 @@ def docker(dockerd: Docker) -> Iterator[Docker]:
     leftovers = dockerd.leftovers()
     yield dockerd
     dockerd.remove_all()
+    leftovers.check()
+
+
+@pytest.fixture(scope="session")
+def podman_room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
+    """A room for root's Podman and buildah, shared by the tests of a worker."""
+    with Room(tmp_path_factory.mktemp("podman")) as room:
+        yield room
+
+
+@pytest.fixture(scope="session")
+def root_podman(podman_room: Room, archive: Path) -> Podman:
+    """Podman with its image loaded."""
+    podman = Podman(podman_room, podman_room.directory)
+    podman.start(archive)
+    return podman
+
+
+@pytest.fixture
+def podman(root_podman: Podman) -> Iterator[Podman]:
+    """Podman; pods and containers are removed after the test, and what is left then fails it."""
+    leftovers = root_podman.leftovers()
+    yield root_podman
+    root_podman.remove_all()
+    leftovers.check()
+
+
+@pytest.fixture(scope="session")
+def unprivileged_podman(
+    tmp_path_factory: pytest.TempPathFactory, archive: Path
+) -> Iterator[PodmanRootless]:
+    """Podman of an unprivileged user, in a room of its own."""
+    with Room(tmp_path_factory.mktemp("rootless")) as room:
+        podman = PodmanRootless(room)
+        podman.start(archive)
+        yield podman
+
+
+@pytest.fixture
+def rootless_podman(unprivileged_podman: PodmanRootless) -> Iterator[PodmanRootless]:
+    """Podman of an unprivileged user, as `podman` is root's."""
+    leftovers = unprivileged_podman.leftovers()
+    yield unprivileged_podman
+    unprivileged_podman.remove_all()
+    leftovers.check()
+
+
+@pytest.fixture
+def buildah(root_podman: Podman) -> Iterator[Buildah]:
+    """buildah with Podman's store; its images and containers are removed after the test."""
+    leftovers = root_podman.leftovers()
+    buildah = Buildah(root_podman)
+    yield buildah
+    buildah.remove_all()
     leftovers.check()
 
 

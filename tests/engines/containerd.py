@@ -21,8 +21,12 @@ if TYPE_CHECKING:
     from tests.engines.room import Room
     from tests.engines.runtime import Runtime
 
-#: Where the runtimes keep the states of ctr's containers, and those of Kubernetes', in the room.
-STATES = [Path("/run/containerd/runc/default"), Path("/run/containerd/runc/k8s.io")]
+#: Where runtimes and our shim keep the states of ctr's containers, and of Kubernetes', in the room.
+STATES = [
+    Path(f"/run/containerd/{name}/{namespace}")
+    for name in ("runc", "orlop")
+    for namespace in ("default", "k8s.io")
+]
 
 #: Any snapshotter but this one may need what a machine's file systems can't do.
 SNAPSHOTTER = "native"

@@ -9,7 +9,6 @@ import pytest
 
 from tests.engines import image
 from tests.engines.cri import Cri, CriError, decode
-from tests.engines.runtime import needs_command
 from tests.support.features import requires
 
 if TYPE_CHECKING:
@@ -90,7 +89,6 @@ def test_limits_are_set(pod: Pod) -> None:
     assert limits_of(pod, container) == ["33554432", "77"]
 
 
-@needs_command("update")
 def test_limits_are_updated(pod: Pod) -> None:
     container = pod.start("limited", "sleep", "1000", limits={4: 33554432, 3: 77})
     pod.cri("UpdateContainerResources", {1: container, 2: {4: 67108864}})

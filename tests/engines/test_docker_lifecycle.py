@@ -10,7 +10,6 @@ import pytest
 
 from tests.engines.client import Terminal
 from tests.engines.docker import IMAGE
-from tests.engines.runtime import needs_command
 from tests.support import waiting
 from tests.support.features import requires
 
@@ -121,7 +120,6 @@ class TestSignals:
 
 
 class TestLooking:
-    @needs_command("ps")
     def test_top_shows_its_processes(self, docker: Docker, service: str) -> None:
         assert "sleep 1000" in docker("top", service).stdout
         lines = docker("top", service, "-o", "pid,args").stdout.splitlines()
@@ -159,7 +157,6 @@ class TestMemory:
         state = docker.state("hungry")
         assert (state["ExitCode"], state["OOMKilled"]) == (137, True)
 
-    @needs_command("update")
     def test_an_update_changes_what_is_named_alone(self, docker: Docker, service: str) -> None:
         """Docker sends zero for what it leaves alone."""
         docker("update", "--memory", "64m", "--memory-swap", "128m", service)

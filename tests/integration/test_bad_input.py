@@ -196,6 +196,14 @@ class TestMissing:
         assert message.startswith("/process/args/0: ")
         assert "permission denied" in message
 
+    def test_a_file_of_the_path_that_is_not_executable_is_not_found(self, refuse: Refusal) -> None:
+        """Engines make it 127 then, as with runc; the hint says what it is."""
+        (refuse.bundle.rootfs / "bin/plain").write_text("text")
+        refuse.bundle.process["args"] = ["plain"]
+        message = refuse.create()
+        text = '/process/args/0: exec: "plain": executable file not found in $PATH'
+        assert message.startswith(f"{text} (hint: it is not executable")
+
     def test_a_directory_as_executable(self, refuse: Refusal) -> None:
         refuse.bundle.process["args"] = ["/bin"]
         assert "is a directory" in refuse.create()

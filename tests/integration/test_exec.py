@@ -177,6 +177,14 @@ class TestFlags:
         changed = run(container, "--no-new-privs", facts=("caps",))
         assert probe.facts(changed)["NoNewPrivs"] == "1"
 
+    def test_no_new_privileges_can_be_taken_back(self, container: Container) -> None:
+        container.bundle.process["noNewPrivileges"] = True
+        container.bundle.args("sleep")
+        container.run_detached()
+        for flag, value in (("--no-new-privs=false", "0"), ("--no-new-privs=true", "1")):
+            changed = run(container, flag, facts=("caps",))
+            assert probe.facts(changed)["NoNewPrivs"] == value
+
     def test_what_follows_the_id_is_the_programs_own(self, running: Container) -> None:
         words = ["--cwd", "/nowhere", "-d", "", "a b"]
         assert running.exec("args", *words).stdout.splitlines() == ["args", *words]

@@ -137,16 +137,27 @@ class SubordinateCli(Cli):
         return [*alone, "setpriv", *user, "--", *super().command(*argv)]
 
 
+class NestedCli(SubordinateCli):
+    """The runtime as root of a user namespace with all ids granted, as rootless Podman runs it."""
+
+    def command(self, *argv: str | Path) -> list[str]:
+        """As SubordinateCli's, inside."""
+        command = super().command(*argv)
+        start = command.index("--") + 1
+        nested = ["unshare", "--user", "--map-root-user", "--map-auto", "--"]
+        return [*command[:start], *nested, *command[start:]]
+
+
 @requires("rootless", "newuidmap")
 class TestRootless:
     @pytest.fixture
-    def container(self, rootless: Container) -> Iterator[Callable[[str], Container]]:
+    def container(self, rootless: Container) -> Iterator[Callable[..., Container]]:
         """Make a container of nobody's, who is granted these ids."""
         made: list[Container] = []
 
-        def make(grants: str) -> Container:
+        def make(grants: str, kind: type[SubordinateCli] = SubordinateCli) -> Container:
             rootless.bundle.path.parent.chmod(0o755)
-            cli = SubordinateCli(rootless.cli, grants)
+            cli = kind(rootless.cli, grants)
             made.append(Container(cli, rootless.bundle, "sub"))
             return made[-1]
 
@@ -157,7 +168,7 @@ class TestRootless:
         for container in made:
             container.close()
 
-    def test_ranges_that_are_granted(self, container: Callable[[str], Container]) -> None:
+    def test_ranges_that_are_granted(self, container: Callable[..., Container]) -> None:
         made = container(f"{NOBODY}:{FIRST}:{COUNT}\n")
         map_ids(made.bundle, line(0, NOBODY, 1), line(1, FIRST, COUNT))
         made.bundle.process["user"] = {"uid": 33, "gid": 34, "additionalGids": [35]}
@@ -169,7 +180,7 @@ class TestRootless:
         expected = [(0, NOBODY, 1), (1, FIRST, COUNT)]
         assert rows(maps) == [*expected, *expected]
 
-    def test_ranges_that_are_not_granted(self, container: Callable[[str], Container]) -> None:
+    def test_ranges_that_are_not_granted(self, container: Callable[..., Container]) -> None:
         made = container(f"{NOBODY}:{FIRST}:10\n")
         map_ids(made.bundle, line(0, NOBODY, 1), line(1, FIRST, 11))
         result = made.run(check=False)
@@ -177,7 +188,18 @@ class TestRootless:
         assert "/linux/gidMappings: newgidmap: " in result.stderr
         assert "hint: see /etc/subuid and /etc/subgid" in result.stderr
 
-    def test_the_own_id_alone_needs_no_grant(self, container: Callable[[str], Container]) -> None:
+    def test_root_of_a_user_namespace_maps_what_that_has(
+        self, container: Callable[..., Container]
+    ) -> None:
+        """/etc/subuid names ids of the machine, not of that namespace."""
+        made = container(f"nobody:{FIRST}:{COUNT}\n", NestedCli)
+        map_ids(made.bundle, line(0, 1, 100), line(100, 0, 1))
+        made.bundle.process["user"] = {"uid": 33, "gid": 34, "additionalGids": [35]}
+        made.bundle.args("cat", "/proc/self/uid_map", "--", "cat", "/proc/self/gid_map")
+        made.bundle.rootfs.chmod(0o755)
+        assert rows(made.run().stdout) == [(0, 1, 100), (100, 0, 1)] * 2
+
+    def test_the_own_id_alone_needs_no_grant(self, container: Callable[..., Container]) -> None:
         made = container("")
         made.bundle.args("cat", "/proc/self/uid_map", "--", "cat", "/proc/self/setgroups")
         assert made.run().stdout.split() == ["0", str(NOBODY), "1", "deny"]

@@ -30,6 +30,11 @@ def script(name: str, **variables: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def cold(program: Path) -> Path:
+    """The program beside `orlop` that starts the interpreter."""
+    return program.resolve().with_name("orlop-cold")
+
+
 def installed(prefix: Path) -> list[str]:
     """The installations' names."""
     base = prefix / "lib" / "orlop"
@@ -64,8 +69,22 @@ def test_it_runs_with_an_empty_environment_from_anywhere(prefix: Path, tmp_path:
     assert result.stdout.startswith("orlop version 0.")
 
 
+def test_the_shim_is_beside_it(prefix: Path, tmp_path: Path) -> None:
+    result = subprocess.run(
+        [prefix / "bin" / "containerd-shim-orlop-v1", "-v"],
+        env={},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=limit(30),
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "Version:  0." in result.stdout
+
+
 def test_the_source_tree_is_not_used(prefix: Path) -> None:
-    launcher = (prefix / "bin" / "orlop").read_text()
+    launcher = cold(prefix / "bin" / "orlop").read_text()
     assert str(ROOT) not in launcher
     assert launcher.startswith("#!/")
     assert launcher.splitlines()[0].endswith(" -IS")
@@ -92,7 +111,7 @@ def test_an_upgrade_leaves_the_running_version_alone_and_uninstall_nothing(tmp_p
     )
     living = subprocess.Popen(
         [
-            *(first.read_text().splitlines()[0][2:].split()),
+            *(cold(first).read_text().splitlines()[0][2:].split()),
             "-c",
             program,
         ],
@@ -122,7 +141,8 @@ def test_an_upgrade_leaves_the_running_version_alone_and_uninstall_nothing(tmp_p
 def test_a_staged_installation_names_its_final_place(tmp_path: Path) -> None:
     variables = {"PREFIX": "/opt/orlop-test", "DESTDIR": str(tmp_path / "stage")}
     assert script("install", **variables).returncode == 0
-    launcher = (tmp_path / "stage/opt/orlop-test/bin/orlop").read_text()
+    (installation,) = (tmp_path / "stage/opt/orlop-test/lib/orlop").glob("*/bin/orlop-cold")
+    launcher = installation.read_text()
     assert "'/opt/orlop-test/lib/orlop/" in launcher
     assert str(tmp_path) not in launcher
     assert script("uninstall", **variables).returncode == 0

@@ -67,7 +67,7 @@ sys.setprofile(count)
 exec(compile(text, launcher, "exec"))
 """
 KILLED = [sys.executable, "-IS", "-c", KILLER]
-LAUNCHER = Path(sys.executable).with_name("orlop")
+LAUNCHER = Path(sys.executable).with_name("orlop-cold")
 #: Fewer would mean that the calls are not seen any more.
 LEAST = {"create": 30, "start": 5, "exec": 10, "delete": 10}
 

@@ -169,6 +169,19 @@ def test_tmpcopyup_begins_with_what_it_covers(run_probe: RunProbe, bundle: Bundl
     assert content == "the image's"
 
 
+@pytest.mark.parametrize(
+    ("options", "seen"),
+    [((), ["0751", "0:0"]), (("mode=1700", "uid=5", "gid=6"), ["1700", "5:6"])],
+)
+def test_a_tmpcopyup_has_the_mode_and_owner_that_are_asked_for(
+    run_probe: RunProbe, bundle: Bundle, options: tuple[str, ...], seen: list[str]
+) -> None:
+    (bundle.rootfs / "work").chmod(0o751)
+    os.chown(bundle.rootfs / "work", 12, 34)
+    add(bundle, "/work", "tmpfs", "tmpfs", "tmpcopyup", *options)
+    assert run_probe("stat", "/work").split()[2:4] == seen
+
+
 def test_tmpcopyup_leaves_the_image_alone(run_probe: RunProbe, bundle: Bundle) -> None:
     (bundle.rootfs / "work" / "file").write_text("the image's")
     add(bundle, "/work", "tmpfs", "tmpfs", "tmpcopyup")

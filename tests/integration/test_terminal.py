@@ -99,8 +99,8 @@ class OwnTerminal:
 def guards_of(terminal: OwnTerminal) -> list[int]:
     """Processes beside the runtime and the test that have the terminal for their stdin, and lead.
 
-    They watch over it in sessions of their own. By the file, not by its name: a container's own
-    terminal may have the same.
+    They watch over it in sessions of their own. By inode: a container's own /dev/pts/0 may have
+    the name of ours.
     """
     slave = os.fstat(terminal.slave)
     found = []

@@ -24,22 +24,45 @@ FLAGS = [
 COMPLAINTS = ("Sanitizer", "runtime error:")
 
 
+FUZZ_TARGET = Path(__file__).with_name("fuzz_target.c")
+
+
 def sources() -> list[Path]:
     """The C files of orlop-init."""
     return sorted(INIT.glob("*.c"))
 
 
-def sanitized_init(compiler: str = "gcc") -> Path:
-    """build/tests/init-HASH. Safe where several workers build at once."""
-    inputs = [*sources(), *sorted(INIT.glob("*.h")), ROOT / "native" / "plan.h", OPTIONS]
-    digest = hashlib.sha256(repr((compiler, FLAGS)).encode())
+def _built(name: str, command: list[str], inputs: list[Path]) -> Path:
+    """build/tests/NAME-HASH. Safe where several workers build at once."""
+    digest = hashlib.sha256(repr(command).encode())
     for file in inputs:
         digest.update(file.read_bytes())
-    program = ROOT / "build" / "tests" / f"init-{digest.hexdigest()[:16]}"
+    program = ROOT / "build" / "tests" / f"{name}-{digest.hexdigest()[:16]}"
     if not program.exists():
         program.parent.mkdir(parents=True, exist_ok=True)
         part = program.with_name(f"{program.name}.{os.getpid()}")
-        command = [compiler, *FLAGS, "-o", part, *sources(), OPTIONS]
-        subprocess.run(list(map(str, command)), check=True, timeout=120)
+        subprocess.run([*command, "-o", str(part)], check=True, timeout=120)
         part.replace(program)
     return program
+
+
+def _headers() -> list[Path]:
+    return [*sorted(INIT.glob("*.h")), ROOT / "native" / "plan.h"]
+
+
+def sanitized_init(compiler: str = "gcc") -> Path:
+    """The init as a program."""
+    files = [*sources(), OPTIONS]
+    return _built("init", [compiler, *FLAGS, *map(str, files)], [*files, *_headers()])
+
+
+def fuzz_target(*, clang: str = "") -> Path:
+    """The init in a kernel of the fuzzer's: with libFuzzer, or a program that runs files."""
+    files = [*(f for f in sources() if f.name not in ("deputy.c", "start.c")), FUZZ_TARGET]
+    flags = [*FLAGS, "-Dsyscall=fuzz_kernel"]
+    if clang:
+        flags = [f.replace("=address,", "=fuzzer,address,") for f in flags]
+    else:
+        flags += ["-DSTANDALONE", str(OPTIONS)]
+    inputs = [*files, OPTIONS, *_headers()]
+    return _built("fuzz", [clang or "gcc", *flags, *map(str, files)], inputs)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import platform
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 
 from native.build import WARNINGS, init_flags
 from tests.native.build import sources
+from tests.support.features import requires
 from tests.support.waiting import limit
 
 if TYPE_CHECKING:
@@ -68,6 +70,73 @@ QUIET = [
     "-Wno-pre-c11-compat",
     "-Wno-missing-field-initializers",
 ]
+
+
+#: What an analyzer can't know, and what is not ours.
+CPPCHECK = [
+    "--enable=warning,performance,portability",
+    "--error-exitcode=1",
+    "--quiet",
+    "--inline-suppr",
+    "--std=c11",
+    "-DORLOP_HOSTED",
+    "--suppress=missingIncludeSystem",
+    # mmap(2) returns an address or an error in one number.
+    "--suppress=nullPointerArithmeticRedundantCheck",
+    # "array + size - 1" is inside of it (path.c, fd_path).
+    "--suppress=ctuPointerArith",
+    # The kernel fills them, through numbers.
+    "--suppress=uninitvar",
+]
+TIDY = [
+    "-*",
+    "clang-analyzer-*",
+    "bugprone-*",
+    "-bugprone-easily-swappable-parameters",  # (from, to), as the kernel has them
+    "-bugprone-reserved-identifier",  # __stack_chk_guard is the compiler's name
+    "-bugprone-suspicious-string-compare",  # memcmp as a condition
+    "-bugprone-branch-clone",  # a comment in each branch says why
+    "-bugprone-signed-char-misuse",  # strings are compared with ASCII only
+    "-clang-analyzer-security.insecureAPI.*",  # memcpy_s is in no libc of Linux
+    "-clang-analyzer-core.UndefinedBinaryOperatorResult",  # the kernel fills them
+    "-clang-analyzer-core.NullDereference",  # a plan that can't be loaded ends the init
+]
+
+
+def native_sources() -> list[str]:
+    """The C files that run with privilege."""
+    init = sources()
+    return [str(f) for f in [*init, *(init[0].parents[1] / "host").glob("*.c")]]
+
+
+@requires("cppcheck")
+def test_cppcheck_finds_nothing() -> None:
+    command = ["cppcheck", *CPPCHECK, *native_sources()]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+@requires("clang-tidy")
+def test_clang_tidy_finds_nothing() -> None:
+    checks = ["--quiet", f"--checks={','.join(TIDY)}", "--warnings-as-errors=*"]
+    command = ["clang-tidy-14", *checks, *native_sources(), "--", "-std=gnu11", "-DORLOP_HOSTED"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout) == (0, "")
+
+
+def test_no_memory_of_the_shipped_init_is_both_written_and_executed() -> None:
+    loads = [line.split() for line in _readelf("-lW").splitlines() if line.split()[:1] == ["LOAD"]]
+    flags = [{letter for word in line[6:-1] for letter in word} for line in loads]
+    assert flags == [{"R", "E"}, {"R", "W"}]
+
+
+def test_the_shipped_init_is_built_with_a_stack_protector() -> None:
+    """docs/security.md says which other flags it goes without, and why."""
+    flags = init_flags(platform.machine())
+    assert "-fstack-protector-strong" in flags
+    assert {"-z,noexecstack", "-z,relro", "-z,now"} <= {
+        f"{a},{b}" for f in flags for a, b in itertools.pairwise(f.split(","))
+    }
 
 
 def test_the_shipped_init_needs_nothing_at_run_time() -> None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: What the runtime finds in its environment unless a test says otherwise: engines give no more.
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+if planner := os.environ.get("ORLOP_PLANNER"):  # tests/conftest.py
+    ENVIRONMENT["ORLOP_PLANNER"] = planner
 
 
 def program() -> list[str]:

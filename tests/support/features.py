@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 HERE = frozenset(
     {
         *("root", "rootless", "userns", "cc", "mypy", "ruff", "shellcheck"),
-        *("bash", "zsh", "fish", "groff"),
+        *("bandit", "bash", "cppcheck", "zsh", "fish", "groff"),
     }
 )
 
@@ -93,6 +93,16 @@ def _timens() -> str:
     return "" if Path("/proc/self/ns/time").exists() else "the kernel has no time namespaces"
 
 
+def _criu_works() -> str:
+    """`criu check`: criu is as old as its distribution, the kernel may be newer than it knows."""
+    if not shutil.which("criu"):
+        return "criu is not installed"
+    result = subprocess.run(
+        ["criu", "check"], capture_output=True, text=True, check=False, timeout=300
+    )
+    return "" if result.returncode == 0 else f"criu check: {result.stderr.strip()[-120:]}"
+
+
 def _vm() -> str:
     cache = Path(os.environ.get("OCI_VM_CACHE") or Path("~/.cache/oci-vm").expanduser())
     return "" if (cache / "ready").exists() else "the guest is not set up (make test-vm)"
@@ -105,27 +115,35 @@ def _program(name: str) -> Callable[[], str]:
 
 #: name -> function that returns the reason why it is missing, "" where it is there.
 FEATURES: dict[str, Callable[[], str]] = {
+    "bandit": _program("bandit"),
     "bash": _program("bash"),
+    "buildah": _program("buildah"),
     "cc": _program("gcc"),
     "cgroup1": _cgroup1,
     "cgroup2": _cgroup2,
     "containerd": _program("containerd"),
     "criu": _program("criu"),
+    "criu-works": _criu_works,
     "ip": _program("ip"),
     "ipv6": _ipv6,
+    "clang-tidy": _program("clang-tidy-14"),
+    "cppcheck": _program("cppcheck"),
     "crun": _program("crun"),
     "curl": _program("curl"),
     "docker": _program("dockerd"),
     "fish": _program("fish"),
     "groff": _program("groff"),
     "idmap": _idmap,
+    "libfuzzer": _program("clang-14"),
     "mypy": _program("mypy"),
     "newuidmap": _program("newuidmap"),
+    "podman": _program("podman"),
     "root": _root,
     "rootless": _rootless,
     "ruff": _program("ruff"),
     "runc": _program("runc"),
     "shellcheck": _program("shellcheck"),
+    "slirp4netns": _program("slirp4netns"),
     "systemd": _systemd,
     "timens": _timens,
     "tini": _program("tini"),

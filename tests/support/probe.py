@@ -13,14 +13,17 @@ SOURCE = ROOT / "tests" / "probe.c"
 FLAGS = ["-static", "-O1", "-std=gnu11", "-Wall", "-Wextra", "-Wshadow", "-Werror"]
 
 
-def build() -> Path:
-    """The static probe: build/tests/probe-HASH. Safe where several workers build at once."""
-    digest = hashlib.sha256(SOURCE.read_bytes() + repr(FLAGS).encode()).hexdigest()[:16]
-    program = ROOT / "build" / "tests" / f"probe-{digest}"
+def build(source: Path = SOURCE) -> Path:
+    """The static probe, or another program of one file: build/tests/NAME-HASH.
+
+    Safe where several workers build at once.
+    """
+    digest = hashlib.sha256(source.read_bytes() + repr(FLAGS).encode()).hexdigest()[:16]
+    program = ROOT / "build" / "tests" / f"{source.stem}-{digest}"
     if not program.exists():
         program.parent.mkdir(parents=True, exist_ok=True)
         part = program.with_name(f"{program.name}.{os.getpid()}")
-        subprocess.run(["gcc", *FLAGS, "-o", str(part), str(SOURCE)], check=True, timeout=120)
+        subprocess.run(["gcc", *FLAGS, "-o", str(part), str(source)], check=True, timeout=120)
         part.chmod(0o755)
         part.replace(program)
     return program

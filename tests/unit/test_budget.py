@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 pytestmark = requires("root")
 
-LAUNCHER = Path(sys.executable).with_name("orlop")
+LAUNCHER = Path(sys.executable).with_name("orlop-cold")
 #: Runs the launcher as its interpreter would, then writes the names of what was imported.
 DRIVER = """
 import sys

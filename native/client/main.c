@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * `orlop`, as it is called. Where a warm planner of our own user is running, it decides and this program does
+ * what only it can do; where none is, or it says that something differs, `orlop-cold` beside this program
+ * starts the interpreter, which does the same work.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "client.h"
+
+enum { PATH_SIZE = 4096 };
+
+static char program[PATH_SIZE];   /* orlop-cold, with its directory */
+static char directory[PATH_SIZE]; /* of this program: the planner's must be the same */
+
+static bool find_programs(void)
+{
+	ssize_t size = readlink("/proc/self/exe", directory, sizeof(directory) - 1);
+	char *slash;
+
+	if (size <= 0)
+		return false;
+	directory[size] = '\0';
+	slash = strrchr(directory, '/');
+	*slash = '\0';
+	return snprintf(program, sizeof(program), "%s/orlop-cold", directory) < (int)sizeof(program);
+}
+
+static void cold(char **argv)
+{
+	execv(program, argv);
+	fprintf(stderr, "orlop: %s: %s\n", program, strerror(errno));
+}
+
+/* One operation and its answer; false where the connection is of no more use. */
+static bool act(int channel, const struct message *message)
+{
+	struct call_answer answer = { 0 };
+	int pidfd = -1;
+	bool sent;
+
+	switch (message->op.kind) {
+	case CALL_SPAWN:
+		child_spawn(message, &answer, &pidfd);
+		break;
+	case CALL_RUN:
+		child_run(message, &answer);
+		break;
+	case CALL_WAIT:
+		child_wait(message, &answer);
+		break;
+	case CALL_FOREGROUND:
+		if (foreground_begin(message->op.numbers[0] != 0) < 0)
+			answer.error = errno;
+		break;
+	case CALL_TERMINAL:
+		if (message->fd_count == 1)
+			foreground_attach(fcntl(message->fds[0], F_DUPFD_CLOEXEC, 3));
+		break;
+	default:
+		return false;
+	}
+	sent = channel_send(channel, &answer, sizeof(answer), &pidfd, pidfd >= 0);
+	if (pidfd >= 0)
+		close(pidfd);
+	return sent;
+}
+
+static int call(int argc, char **argv);
+
+/* What remains to be done once the process has ended, as a call of its own. */
+static void finish(struct message *message)
+{
+	int count = (int)message->op.numbers[1];
+	char **words = message->fd_count == 1 ? texts_read(message->fds[0], count) : NULL;
+	pid_t child;
+
+	message_close(message);
+	if (!words || count < 1)
+		return;
+	/* A child: neither may keep us from telling the status that we know. */
+	child = fork();
+	if (child == 0) {
+		sigset_t none;
+
+		sigemptyset(&none);
+		sigprocmask(SIG_SETMASK, &none, NULL);
+		_exit(call(count, words));
+	}
+	if (child > 0)
+		waitpid(child, NULL, 0);
+}
+
+/* The worker's operations. Returns the exit status. */
+static int serve(int channel)
+{
+	static struct message message;
+
+	while (channel_receive(channel, &message)) {
+		if (message.op.kind == CALL_EXIT) {
+			foreground_restore();
+			return (int)message.op.numbers[0];
+		}
+		if (message.op.kind == CALL_SERVE) {
+			int status;
+
+			close(channel);
+			status = foreground_serve((pid_t)message.op.numbers[0]);
+			finish(&message);
+			return status;
+		}
+		if (!act(channel, &message))
+			break;
+		message_close(&message);
+	}
+	foreground_restore();
+	fprintf(stderr, "orlop: the planner ended before the work was done\n");
+	return 1;
+}
+
+/* Hand the call to a planner; false where it is to be done cold. */
+static bool accepted(int channel, int argc, char **argv)
+{
+	static struct message message;
+
+	return channel_receive(channel, &message) && message.op.kind == CALL_HELLO &&
+	       message.op.numbers[0] == CALL_PROTOCOL && request_send(channel, directory, argc, argv) &&
+	       channel_receive(channel, &message) && message.op.kind == CALL_ACCEPT && channel_wait_long(channel);
+}
+
+/* What only the process itself can do: say when it began, and pass on what a container says to a manager. */
+static bool is_its_own(int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++)
+		if (strncmp(argv[i] + strspn(argv[i], "-"), "timeline", strlen("timeline")) == 0 && argv[i][0] == '-')
+			return true;
+	return getenv("NOTIFY_SOCKET") != NULL;
+}
+
+static int call(int argc, char **argv)
+{
+	int channel = is_its_own(argc, argv) ? -1 : channel_connect();
+
+	if (channel >= 0 && accepted(channel, argc, argv))
+		return serve(channel);
+	if (channel >= 0)
+		close(channel);
+	cold(argv);
+	return 1;
+}
+
+int main(int argc, char **argv)
+{
+	if (!find_programs()) {
+		fprintf(stderr, "orlop: /proc/self/exe: %s\n", strerror(errno));
+		return 1;
+	}
+	return call(argc, argv);
+}

@@ -1,0 +1,390 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One call of the command line, done for the program that the user called (native/client).
+
+The worker has the caller's descriptors, directory, umask and environment, and the same rights, or
+refuses. What must be the caller's child, the caller starts. The worker ends with its caller: as a
+cold runtime does when it is killed.
+"""
+
+from __future__ import annotations
+
+import _signal
+import _socket
+import fcntl
+import os
+import sys
+from _struct import Struct
+
+from native import plan, syscalls
+from native.memory_file import memory_file
+from runtime import caller
+from runtime.host import read_small
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+lib = plan.lib
+OP = Struct("=II6q")
+ANSWER = Struct("=qi52s")
+_CREDENTIALS = Struct("=iII")  # struct ucred
+_FDS_SPACE = _socket.CMSG_SPACE(4 * (lib.CALL_MOST_FDS + 2)) + _socket.CMSG_SPACE(12)
+#: Ours are from here on while the caller's get their own numbers below.
+_OUT_OF_THE_WAY = 512
+_STATUS = (
+    "Uid", "Gid", "Groups", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs",
+    "Seccomp",
+)  # fmt: skip
+_NO_FILTER = "0"
+_LEAST_FDS = 2  # the request and the working directory
+
+
+class Surroundings:
+    """What a result could depend on beside the call itself: the same here and there, or refused.
+
+    program: the directory of the programs `orlop` and `orlop-cold`.
+    """
+
+    __slots__ = ("facts", "program")
+
+    def __init__(self, program: str, facts: dict[str, object]) -> None:
+        self.program = program
+        self.facts = facts
+
+    @classmethod
+    def of(cls, process: str, program: str) -> Surroundings:
+        """Of a process, by its directory in /proc. Raises OSError."""
+        facts: dict[str, object] = {}
+        for line in read_small(f"{process}/status").splitlines():
+            name, _, value = line.partition(":")
+            if name in _STATUS:
+                facts[name] = value.split()
+        for name in os.listdir(f"{process}/ns"):
+            facts[name] = os.readlink(f"{process}/ns/{name}")
+        root = os.stat(f"{process}/root")
+        facts["root"] = (root.st_dev, root.st_ino)
+        try:
+            facts["label"] = read_small(f"{process}/attr/current")
+        except OSError:
+            facts["label"] = ""  # no security module
+        return cls(program, facts)
+
+    def difference(self, other: Surroundings) -> str:
+        """The name of what differs, "" for nothing. Filters of two processes can't be compared."""
+        if self.program != other.program:
+            return "program"
+        for name, value in self.facts.items():
+            if other.facts.get(name) != value:
+                return name
+        return "" if self.facts.get("Seccomp") == [_NO_FILTER] else "Seccomp"
+
+
+class Request:
+    """What the caller sent. fds: number there -> descriptor here."""
+
+    __slots__ = ("directory", "environment", "fds", "program", "umask", "words")
+
+    def __init__(self, content: bytes, fds: Sequence[int]) -> None:
+        """Raises ValueError, IndexError: not a request of this version."""
+        texts = content.split(b"\0")
+        if int(texts[0]) != lib.CALL_PROTOCOL:
+            raise ValueError(texts[0])
+        self.program = os.fsdecode(texts[1])
+        self.umask = int(texts[2])
+        at = 3
+        lists = []
+        for _ in range(3):
+            count = int(texts[at])
+            lists.append(texts[at + 1 : at + 1 + count])
+            at += 1 + count
+        numbers, words, variables = lists
+        self.directory = fds[0]
+        self.fds = dict(zip(map(int, numbers), fds[1:], strict=True))
+        self.words = [os.fsdecode(word) for word in words]
+        self.environment = {
+            os.fsdecode(name): os.fsdecode(value)
+            for name, mark, value in (entry.partition(b"=") for entry in variables)
+            if name and mark
+        }
+
+
+class Connection:
+    """The channel to the caller (native/client/protocol.h)."""
+
+    __slots__ = ("socket",)
+
+    def __init__(self, socket: _socket.socket) -> None:
+        self.socket = socket
+
+    def tell(
+        self,
+        kind: int,
+        numbers: Sequence[int] = (),
+        fds: Sequence[int] = (),
+        table: Sequence[int] = (),
+    ) -> None:
+        """Send one operation. Raises OSError."""
+        padded = [*numbers, *(0 for _ in range(lib.CALL_NUMBERS - len(numbers)))]
+        data = OP.pack(kind, len(table), *padded)
+        data += b"".join(index.to_bytes(4, sys.byteorder, signed=True) for index in table)
+        control = []
+        if fds:
+            payload = b"".join(fd.to_bytes(4, sys.byteorder) for fd in fds)
+            control = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, payload)]
+        self.socket.sendmsg([data], control)
+
+    def ask(
+        self,
+        kind: int,
+        numbers: Sequence[int] = (),
+        fds: Sequence[int] = (),
+        table: Sequence[int] = (),
+    ) -> tuple[int, int]:
+        """Have an operation done: its value, and the descriptor that came with it, or -1.
+
+        Raises OSError, with the call that failed there as its text.
+        """
+        self.tell(kind, numbers, fds, table)
+        data, control, _, _ = self.socket.recvmsg(ANSWER.size, _FDS_SPACE, _socket.MSG_CMSG_CLOEXEC)
+        if not data:
+            _end_with_caller()
+        value, error, step = ANSWER.unpack(data)
+        received = _received(control)[1]
+        if error:
+            text = step.partition(b"\0")[0].decode()
+            raise OSError(error, f"{text}: {os.strerror(error)}")
+        return value, received[0] if received else -1
+
+
+def _received(control: Sequence[tuple[int, int, bytes]]) -> tuple[int, list[int]]:
+    """The sender's pid as the kernel knows it (-1: not told), and the descriptors."""
+    pid, fds = -1, []
+    for level, kind, payload in control:
+        if level != _socket.SOL_SOCKET:
+            continue
+        if kind == _socket.SCM_CREDENTIALS:
+            pid = _CREDENTIALS.unpack(payload[: _CREDENTIALS.size])[0]
+        elif kind == _socket.SCM_RIGHTS:
+            whole = len(payload) - len(payload) % 4
+            fds += [
+                int.from_bytes(payload[at : at + 4], sys.byteorder) for at in range(0, whole, 4)
+            ]
+    return pid, fds
+
+
+def _end_with_caller(*_: object) -> None:
+    os.kill(os.getpid(), _signal.SIGKILL)
+
+
+class RemoteForeground:
+    """runtime.foreground.Foreground, in the caller."""
+
+    def __init__(self, connection: Connection, *, subreaper: bool) -> None:
+        self._connection = connection
+        connection.ask(lib.CALL_FOREGROUND, [subreaper])
+
+    def attach(self, master: int) -> None:
+        """See Foreground."""
+        try:
+            self._connection.ask(lib.CALL_TERMINAL, fds=[master])
+        finally:
+            os.close(master)
+
+    def restore(self) -> None:
+        """See Foreground: the caller does it when it ends."""
+
+    def wait(self, pid: int, notify: None = None, removal: Sequence[str] = ()) -> int:  # noqa: ARG002
+        """Leave the process, and what comes after it, to the caller: this worker is done.
+
+        notify: None; whoever has a NOTIFY_SOCKET does it cold.
+        """
+        sys.stdout.flush()
+        fds = []
+        if removal:
+            fds = [_texts(["orlop", *removal])]
+        count = len(removal) + 1 if removal else 0
+        self._connection.tell(lib.CALL_SERVE, [pid, count], fds)
+        os._exit(0)
+
+
+def _texts(texts: Sequence[str]) -> int:
+    """A file of these texts, each with its NUL."""
+    return memory_file("orlop-texts", b"".join(os.fsencode(text) + b"\0" for text in texts))
+
+
+class RemoteCaller(caller.Caller):
+    """The program that the user called."""
+
+    def __init__(self, connection: Connection, pid: int) -> None:
+        self._connection = connection
+        self._pid = pid
+        self.proc = f"/proc/{pid}"
+
+    @property
+    def pid(self) -> int:
+        """See Caller."""
+        return self._pid
+
+    def environment(self) -> dict[str, str]:
+        """See Caller: the worker has the caller's."""
+        return dict(os.environ)
+
+    def spawn(
+        self,
+        executable: int,
+        fds: Sequence[int],
+        base: int,
+        clone_flags: int,
+        cgroup: int,
+        flags: int,
+    ) -> tuple[int, int]:
+        """See Caller."""
+        sent = [executable, *([cgroup] if cgroup >= 0 else [])]
+        table = []
+        for fd in fds:
+            table.append(len(sent) if fd >= 0 else -1)
+            if fd >= 0:
+                sent.append(fd)
+        numbers = [clone_flags, flags, base, cgroup >= 0]
+        return self._connection.ask(lib.CALL_SPAWN, numbers, sent, table)
+
+    def run(
+        self,
+        path: str,
+        args: list[str],
+        env: dict[str, str],
+        directory: str,
+        stdio: Sequence[int],
+    ) -> int:
+        """See Caller."""
+        flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+        try:
+            where = os.open(directory, flags)
+        except OSError:
+            where = os.open(".", flags)
+        texts = -1
+        try:
+            variables = [f"{name}={value}" for name, value in env.items()]
+            texts = _texts([path, *args, *variables])
+            numbers = [len(args), len(variables)]
+            return self._connection.ask(lib.CALL_RUN, numbers, [texts, where, *stdio])[0]
+        finally:
+            os.close(where)
+            if texts >= 0:
+                os.close(texts)
+
+    def wait(self, pid: int) -> int:
+        """See Caller."""
+        return self._connection.ask(lib.CALL_WAIT, [pid])[0]
+
+    def foreground(self, *, subreaper: bool) -> RemoteForeground:  # type: ignore[override]
+        """See Caller."""
+        return RemoteForeground(self._connection, subreaper=subreaper)
+
+
+def serve(socket: _socket.socket, ours: Surroundings, tell: Callable[[str], None]) -> None:
+    """Do the call of whoever connected; the process is of no use for another afterwards.
+
+    tell: told what becomes of the call.
+    """
+    connection = Connection(socket)
+    socket.setsockopt(_socket.SOL_SOCKET, _socket.SO_PASSCRED, 1)
+    pid = _peer(socket)
+    pidfd = os.pidfd_open(pid)
+    connection.tell(lib.CALL_HELLO, [lib.CALL_PROTOCOL])
+    request = _receive(socket, pid)
+    # The pidfd is older than the caller's message: nobody else can have had the pid since.
+    difference = _difference(ours, request, pid) or ("its end" if _has_ended(pidfd) else "")
+    if request is None or difference:
+        tell(f"pid {pid}: to be done cold for {difference}")
+        connection.tell(lib.CALL_COLD)
+        return
+    tell(f"pid {pid}: a call of {len(request.words)} words")
+    os.close(pidfd)
+    connection = Connection(_take_over(socket, request))
+    caller.current = RemoteCaller(connection, pid)
+    _watch(connection.socket)
+    connection.tell(lib.CALL_ACCEPT)
+    from runtime import cli
+
+    status = cli.main(request.words)
+    connection.tell(lib.CALL_EXIT, [status])
+
+
+def _difference(ours: Surroundings, request: Request | None, pid: int) -> str:
+    """Why the call is not to be done here, "" for no reason."""
+    if request is None:
+        return "its form"
+    try:
+        return ours.difference(Surroundings.of(f"/proc/{pid}", request.program))
+    except FileNotFoundError:
+        return "its end"
+
+
+def _peer(socket: _socket.socket) -> int:
+    """The pid of whoever connected; of our own user, as the socket's mode says already."""
+    data = socket.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, _CREDENTIALS.size)
+    pid: int = _CREDENTIALS.unpack(data)[0]
+    return pid
+
+
+def _receive(socket: _socket.socket, pid: int) -> Request | None:
+    """The request; None for one that is not the peer's own, or that is of another version."""
+    _, control, _, _ = socket.recvmsg(1, _FDS_SPACE, _socket.MSG_CMSG_CLOEXEC)
+    sender, fds = _received(control)
+    if sender != pid or len(fds) < _LEAST_FDS:
+        return None
+    content = os.pread(fds[0], os.fstat(fds[0]).st_size, 0)
+    try:
+        request = Request(content, fds[1:])
+    except (ValueError, IndexError):
+        return None
+    return request if all(number < _OUT_OF_THE_WAY for number in request.fds) else None
+
+
+def _has_ended(pidfd: int) -> bool:
+    import select
+
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _take_over(socket: _socket.socket, request: Request) -> _socket.socket:
+    """The caller's descriptors under their numbers, its directory, umask and environment.
+
+    Nothing else stays open but the channel, which is returned, out of their way.
+    """
+
+    def away(fd: int) -> int:
+        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _OUT_OF_THE_WAY)
+
+    channel = _socket.socket(fileno=away(socket.fileno()))
+    socket.detach()
+    moved = {number: away(fd) for number, fd in request.fds.items()}
+    os.fchdir(request.directory)
+    syscalls.close_range(0, _OUT_OF_THE_WAY - 1)
+    for number, fd in moved.items():
+        os.dup2(fd, number)
+        os.close(fd)
+    os.umask(request.umask)
+    os.environ.clear()
+    os.environ.update(request.environment)
+    return channel
+
+
+def _watch(channel: _socket.socket) -> None:
+    """End when the caller does: SIGIO comes with what it sends, and with its end (fcntl(2))."""
+
+    def look(*_: object) -> None:
+        try:
+            if not channel.recv(1, _socket.MSG_PEEK | _socket.MSG_DONTWAIT):
+                _end_with_caller()
+        except BlockingIOError:
+            pass
+
+    _signal.signal(_signal.SIGIO, look)
+    fcntl.fcntl(channel, fcntl.F_SETOWN, os.getpid())
+    flags = fcntl.fcntl(channel, fcntl.F_GETFL)
+    fcntl.fcntl(channel, fcntl.F_SETFL, flags | os.O_ASYNC)
+    look()

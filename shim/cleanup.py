@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`delete`: remove what a shim left that is gone. containerd runs it after each shim, dead or not.
+
+What it says of the exit is what the shim kept on disk, or else that it was killed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+from shim import exits, messages
+from shim.exits import Exit, timestamp
+from shim.launch import is_served
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from shim.bootstrap import Flags
+
+_KILLED = 128 + 9
+
+
+def delete(flags: Flags) -> int:
+    """Remove the container and its mounts, and print DeleteResponse. Raises OrlopError, OSError."""
+    container_id, namespace = flags.text("id"), flags.text("namespace")
+    if not container_id or not namespace:
+        raise ValueError("delete needs -id and -namespace")
+    bundle = flags.text("bundle") or os.getcwd()
+    root, _ = exits.read_record(bundle)
+    pid, end = exits.read(bundle) or (0, Exit(_KILLED, time.time_ns()))
+    if root:  # else the shim itself has deleted it, as after every container that went well
+        from shim.works import Place, do_delete
+
+        do_delete(Place(container_id, bundle, root, namespace))
+    _remove_socket(bundle)
+    values = {"pid": pid, "exit_status": end.status, "exited_at": timestamp(end.at)}
+    sys.stdout.buffer.write(messages.DELETED.encode(values))
+    sys.stdout.flush()
+    return 0
+
+
+def _remove_socket(bundle: str) -> None:
+    """The socket of a shim that was killed; one that serves a group yet keeps its own."""
+    try:
+        with open(os.path.join(bundle, "address"), encoding="utf-8") as file:
+            path = file.read().strip().removeprefix("unix://")
+    except OSError:
+        return
+    if path.startswith("/") and os.path.exists(path) and not is_served(path):
+        os.unlink(path)

@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ttrpc server: connections, their calls, answers in whatever order they come."""
+
+from __future__ import annotations
+
+import _socket
+import os
+import struct
+
+from shim import messages, ttrpc
+from shim.loop import READ, WRITE
+from shim.protobuf import Malformed
+from shim.ttrpc import Frame, Frames, RpcError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from shim.loop import Loop
+    from shim.protobuf import Table, Values
+
+    #: method -> the request's fields, the answer's, what serves it
+    Methods = Mapping[str, tuple[Table, Table, Callable[["Call"], None]]]
+
+_CONNECTIONS = 64
+_CALLS = 4096  # unanswered ones of one connection: Wait stays so for a process's life
+_UNREAD = 16 << 20  # bytes of answers that a client may leave lying
+_CHUNK = 65536
+_CREDENTIALS = struct.Struct("iII")  # struct ucred: pid, uid, gid
+
+
+class Call:
+    """One request; answered once, at any time, and harmlessly so after its client has gone."""
+
+    __slots__ = ("_answer", "_connection", "method", "stream", "values")
+
+    def __init__(
+        self, connection: Connection, stream: int, method: str, values: Values, answer: Table
+    ) -> None:
+        self._connection: Connection | None = connection
+        self._answer = answer
+        self.stream = stream
+        self.method = method
+        self.values = values
+
+    def reply(self, values: Values | None = None) -> None:
+        """Answer with a message."""
+        self._send({"payload": self._answer.encode(values or {})})
+
+    def fail(self, code: int, message: str) -> None:
+        """Answer with an error."""
+        self._send({"status": {"code": code, "message": message}})
+
+    @property
+    def is_open(self) -> bool:
+        """Whether somebody still waits for the answer."""
+        return self._connection is not None and self._connection.is_open
+
+    def _send(self, response: Values) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.answer(self.stream, response)
+
+
+class Connection:
+    """One client's connection."""
+
+    def __init__(self, server: Server, connection: _socket.socket) -> None:
+        self._server = server
+        self._socket = connection
+        self._frames = Frames()
+        self._out = bytearray()
+        self._last_stream = 0
+        self._calls = 0
+        self.is_open = True
+        connection.settimeout(0)
+        server.loop.watch(connection.fileno(), READ, self._on_event)
+
+    def _on_event(self, events: int) -> None:
+        if events & WRITE:
+            self._flush()
+        if self.is_open and events & ~WRITE:
+            self._read()
+
+    def _read(self) -> None:
+        try:
+            data = self._socket.recv(_CHUNK)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self.close()
+            return
+        for frame in self._frames.add(data):
+            if self.is_open and frame.kind == ttrpc.REQUEST:  # other types are to be ignored
+                self._take(frame)
+
+    def _take(self, frame: Frame) -> None:
+        self._calls += 1
+        try:
+            self._server.dispatch(self, frame, self._check(frame))
+        except RpcError as error:
+            self._fail(frame.stream, error.code, error.message)
+        except Malformed as error:
+            self._fail(frame.stream, ttrpc.INVALID_ARGUMENT, f"malformed request: {error}")
+        except Exception as error:  # noqa: BLE001 - one call's trouble is no other's
+            self._fail(frame.stream, ttrpc.UNKNOWN, f"internal error: {error!r}")
+            self._server.loop.on_error(error)
+
+    def _check(self, frame: Frame) -> Values:
+        if frame.stream % 2 == 0 or frame.stream <= self._last_stream:
+            raise RpcError(ttrpc.INVALID_ARGUMENT, "stream ids are odd, and grow")
+        self._last_stream = frame.stream
+        if frame.size > ttrpc.LIMIT:
+            raise RpcError(
+                ttrpc.RESOURCE_EXHAUSTED, f"a message of {frame.size} bytes: at most {ttrpc.LIMIT}"
+            )
+        if frame.flags & ttrpc.REMOTE_OPEN:
+            raise RpcError(ttrpc.UNIMPLEMENTED, "no streaming calls here")
+        if self._calls > _CALLS:
+            raise RpcError(ttrpc.RESOURCE_EXHAUSTED, f"more than {_CALLS} calls at once")
+        return messages.REQUEST.decode(frame.payload)
+
+    def _fail(self, stream: int, code: int, message: str) -> None:
+        self.answer(stream, {"status": {"code": code, "message": message}})
+
+    def answer(self, stream: int, response: Values) -> None:
+        """Send an answer, now or when the client reads."""
+        if not self.is_open:
+            return
+        self._calls -= 1
+        self._out += Frame(stream, ttrpc.RESPONSE, 0, messages.RESPONSE.encode(response)).pack()
+        if len(self._out) > _UNREAD:
+            self.close()
+            return
+        self._flush()
+
+    def _flush(self) -> None:
+        try:
+            while self._out:
+                del self._out[: self._socket.send(self._out)]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.close()
+            return
+        events = READ | WRITE if self._out else READ
+        self._server.loop.watch(self._socket.fileno(), events, self._on_event)
+
+    def close(self) -> None:
+        """End it; its calls stay without an answer."""
+        if self.is_open:
+            self.is_open = False
+            self._server.loop.forget(self._socket.fileno())
+            self._socket.close()
+            self._server.closed(self)
+
+
+class Server:
+    """Serves what connects to a listening unix socket, and is of our own user (CVE-2020-15257)."""
+
+    def __init__(
+        self, loop: Loop, listener: _socket.socket, services: Mapping[str, Methods]
+    ) -> None:
+        self.loop = loop
+        self._listener = listener
+        self._services = services
+        self._connections: set[Connection] = set()
+        self.on_idle: Callable[[], None] | None = None
+        listener.settimeout(0)
+        loop.watch(listener.fileno(), READ, self._accept)
+
+    @property
+    def has_clients(self) -> bool:
+        """Whether anybody is connected."""
+        return bool(self._connections)
+
+    def _accept(self, _events: int) -> None:
+        try:
+            fd, _ = self._listener._accept()  # type: ignore[attr-defined]  # noqa: SLF001 - what socket.accept is made of
+        except OSError:
+            return  # gone again, or no descriptor is left: the others go on
+        connection = _socket.socket(fileno=fd)
+        if len(self._connections) < _CONNECTIONS and is_own(connection):
+            self._connections.add(Connection(self, connection))
+        else:
+            connection.close()
+
+    def dispatch(self, connection: Connection, frame: Frame, request: Values) -> None:
+        """Serve one request. Raises RpcError, Malformed."""
+        methods = self._services.get(request["service"])
+        if methods is None:
+            raise RpcError(ttrpc.UNIMPLEMENTED, f"service {request['service']}")
+        entry = methods.get(request["method"])
+        if entry is None:
+            raise RpcError(ttrpc.UNIMPLEMENTED, f"method {request['method']}")
+        asked, answer, serve = entry
+        values = asked.decode(request["payload"])
+        serve(Call(connection, frame.stream, request["method"], values, answer))
+
+    def closed(self, connection: Connection) -> None:
+        """Forget a connection that ended."""
+        self._connections.discard(connection)
+        if not self._connections and self.on_idle is not None:
+            self.on_idle()
+
+    def close(self) -> None:
+        """Accept nobody any more."""
+        self.loop.forget(self._listener.fileno())
+        self._listener.close()
+
+
+def is_own(connection: _socket.socket) -> bool:
+    """Whether the peer is of our user and group, as SO_PEERCRED of socket(7) has it."""
+    data = connection.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, _CREDENTIALS.size)
+    _, uid, gid = _CREDENTIALS.unpack(data)
+    return bool(uid == os.geteuid() and gid == os.getegid())

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What workers do: the calls of `runtime` that may block. None of this runs in the shim itself."""
+
+from __future__ import annotations
+
+import os
+
+from runtime import exec_process, execute, kill, pause, start
+from runtime.container import Container
+from runtime.create import CreateOptions, create
+from runtime.delete import delete
+from shim import exits, rootfs
+from spec import bundle as bundles
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from shim.options import Options
+    from shim.protobuf import Values
+    from shim.stdio import Stdio
+    from shim.worker import Channel
+
+CONSOLE, RUNNING, WARNING = "console", "running", "warning"
+
+
+class Place:
+    """Where a container is. root: the state root, with the namespace."""
+
+    __slots__ = ("bundle", "id", "namespace", "root")
+
+    def __init__(self, container_id: str, bundle: str, root: str, namespace: str) -> None:
+        self.id = container_id
+        self.bundle = bundle
+        self.root = root
+        self.namespace = namespace
+
+    @property
+    def rootfs(self) -> str:
+        """Where the mounts of Create are."""
+        return os.path.join(self.bundle, "rootfs")
+
+
+def do_create(
+    place: Place, mounts: Sequence[Values], options: Options, stdio: Stdio, channel: Channel
+) -> int:
+    """Mount the rootfs, start a logger, create the container; returns the init's pid."""
+    exits.clear(place.bundle)
+    exits.write_record(place.bundle, place.root, mounted=bool(mounts))
+    rootfs.mount(mounts, place.rootfs)
+    try:
+        _start_logger(place, stdio)
+        wanted = CreateOptions()
+        wanted.no_pivot = options.no_pivot
+        wanted.new_keyring = options.new_keyring
+        wanted.systemd_cgroup = options.systemd
+        wanted.stdio = stdio.child
+        wanted.on_warning = lambda text: channel.tell(f"{WARNING} {text}")
+        if stdio.is_terminal:
+            wanted.console = lambda master: channel.tell(CONSOLE, master)
+            wanted.console_required = True
+        os.chdir("/")  # rootfs.mount may have gone into a layer
+        pid = create(place.root, place.id, place.bundle, wanted)
+    except BaseException:
+        if mounts:
+            rootfs.unmount(place.rootfs)
+        raise
+    # containerd and people who look for the init find it as with containerd's own shim
+    with open(os.path.join(place.bundle, exits.INIT_PID), "w", encoding="ascii") as file:
+        file.write(str(pid))
+    return pid
+
+
+def _start_logger(place: Place, stdio: Stdio) -> None:
+    if stdio.logger is not None:
+        stdio.logger.start(place.id, place.namespace)
+
+
+def do_start(place: Place, channel: Channel) -> None:
+    """Start the init's program, and tell before hooks can take their time."""
+    start.start(place.root, place.id, on_running=lambda: channel.tell(RUNNING))
+
+
+def do_exec(place: Place, spec: bytes, stdio: Stdio, channel: Channel) -> int:
+    """Run a process in the container; returns its pid."""
+    container = Container.open(place.root, place.id)
+    try:
+        own = execute.container_spec(container)["process"]
+    finally:
+        container.close()
+    process = exec_process.completed(bundles.parse_process(spec, "exec"), own)
+    _start_logger(place, stdio)
+    wanted = execute.ExecOptions()
+    wanted.stdio = stdio.child
+    if stdio.is_terminal:
+        wanted.console = lambda master: channel.tell(CONSOLE, master)
+    return execute.execute(place.root, place.id, process, wanted)
+
+
+def do_kill(place: Place, signal: int, *, all_processes: bool) -> None:
+    """Send a signal to the init."""
+    kill.kill(place.root, place.id, signal, all_processes=all_processes)
+
+
+def do_end_others(place: Place) -> None:
+    """End what the kernel leaves: a container without a pid namespace outlives its init."""
+    container = Container.open(place.root, place.id)
+    try:
+        cgroup = container.cgroup()
+        if cgroup is not None:
+            cgroup.kill()
+    finally:
+        container.close()
+
+
+def do_pause(place: Place) -> None:
+    """Freeze it."""
+    pause.pause(place.root, place.id)
+
+
+def do_resume(place: Place) -> None:
+    """Let it go on."""
+    pause.resume(place.root, place.id)
+
+
+def do_delete(place: Place, channel: Channel | None = None) -> None:
+    """Remove a container and its mounts; what is gone already is fine."""
+    _, mounted = exits.read_record(place.bundle)
+    for warning in delete(place.root, place.id, force=True):
+        if channel is not None:
+            channel.tell(f"{WARNING} {warning}")
+    if mounted:
+        rootfs.unmount(place.rootfs)
+    exits.clear(place.bundle)
+
+
+def do_end(place: Place) -> None:
+    """Remove a container that was created and never started; its init ends with it."""
+    delete(place.root, place.id, force=True)
+
+
+def do_update(place: Place, resources: bytes) -> None:
+    """Change the limits to those of a JSON text."""
+    from runtime import update
+
+    update.update(place.root, place.id, update.parse(resources, "resources"))

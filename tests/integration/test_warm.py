@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A warm planner: the same results, for its own user alone, and no harm when anybody is killed."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support import cli
+from tests.support.features import NOBODY, requires
+from tests.support.waiting import limit
+from tests.support.warm import Planner
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from tests.support.bundle import Bundle
+    from tests.support.cli import Cli
+    from tests.support.container import Container
+
+pytestmark = [
+    requires("root"),
+    pytest.mark.skipif(not cli.is_orlop(), reason="planners are this project's"),
+]
+
+
+@pytest.fixture
+def planner() -> Iterator[Planner]:
+    planner = Planner()
+    yield planner
+    planner.stop()
+
+
+def call(
+    planner: Planner, *words: str, wrapped: Sequence[str] = (), user: int | None = None
+) -> tuple[str, str]:
+    """Call orlop; returns what the planner said of the call, and the output."""
+    process = subprocess.Popen(
+        [*wrapped, *cli.program(), *words],
+        env={**cli.ENVIRONMENT, "ORLOP_PLANNER": str(planner.socket)},
+        stdout=subprocess.PIPE,
+        text=True,
+        user=user,
+        group=user,
+        extra_groups=None if user is None else [],
+    )
+    output, _ = process.communicate(timeout=limit(30))
+    assert process.returncode == 0
+    return planner.said(process.pid), output
+
+
+def test_a_call_is_done_by_the_planner(planner: Planner) -> None:
+    said, output = call(planner, "--version")
+    assert "a call of 1 words" in said
+    assert output.startswith("orlop version")
+
+
+def test_two_callers_at_once_have_two_workers(planner: Planner, orlop: Cli) -> None:
+    env = {**cli.ENVIRONMENT, "ORLOP_PLANNER": str(planner.socket)}
+    running = [orlop.spawn("features", env=env) for _ in range(40)]
+    assert [each.result(30).returncode for each in running] == [0] * 40
+    assert all("a call of" in planner.said(each.process.pid) for each in running)
+
+
+@pytest.mark.parametrize(
+    ("wrapped", "why"),
+    [
+        (["setpriv", "--bounding-set=-sys_time"], "CapPrm"),
+        (["setpriv", "--no-new-privs"], "NoNewPrivs"),
+        (["setpriv", "--groups=7"], "Groups"),
+        (["unshare", "--uts"], "uts"),
+        (["unshare", "--mount"], "mnt"),
+    ],
+)
+def test_whoever_is_different_does_it_cold(planner: Planner, wrapped: list[str], why: str) -> None:
+    said, output = call(planner, "--version", wrapped=wrapped)
+    assert said.endswith(f'to be done cold for {why}"')
+    assert output.startswith("orlop version")
+
+
+@requires("rootless")
+def test_the_planner_of_another_user_is_not_asked() -> None:
+    theirs = Planner(user=NOBODY)
+    try:
+        assert call(theirs, "--version")[0] == ""
+        assert "a call of" in call(theirs, "--version", user=NOBODY)[0]
+    finally:
+        theirs.stop()
+
+
+@requires("rootless")
+def test_another_user_does_not_reach_ours(planner: Planner) -> None:
+    planner.directory.chmod(0o755)
+    assert call(planner, "--version", user=NOBODY)[0] == ""
+
+
+def test_the_callers_directory_umask_and_descriptors_are_the_calls(
+    planner: Planner, tmp_path: Path
+) -> None:
+    reader, writer = os.pipe()
+    subprocess.run(
+        ["sh", "-c", 'umask 027; exec "$@" --log made spec', "sh", *cli.program()],
+        cwd=tmp_path,
+        env={**cli.ENVIRONMENT, "ORLOP_PLANNER": str(planner.socket)},
+        check=True,
+        pass_fds=[writer],
+        timeout=limit(30),
+    )
+    os.close(writer)
+    assert os.read(reader, 1) == b""  # nobody holds what the caller passed
+    os.close(reader)
+    assert (tmp_path / "config.json").exists()
+    assert (tmp_path / "made").stat().st_mode & 0o777 == 0o640
+
+
+def test_hooks_are_the_callers_children(
+    planner: Planner, orlop: Cli, container: Container, tmp_path: Path
+) -> None:
+    seen = tmp_path / "seen"
+    container.bundle.spec["hooks"] = {
+        "prestart": [
+            {
+                "path": "/bin/sh",
+                "args": ["sh", "-c", f"cat /proc/$PPID/comm $0 > {seen}", "/proc/self/cgroup"],
+            }
+        ]
+    }
+    container.bundle.write()
+    env = {**cli.ENVIRONMENT, "ORLOP_PLANNER": str(planner.socket)}
+    orlop("create", "--bundle", container.bundle.path, container.id, env=env)
+    assert seen.read_text().splitlines()[0] == "orlop"
+    orlop("delete", "--force", container.id)
+
+
+class TestKilled:
+    """A create that waits in a hook, and somebody's end."""
+
+    @pytest.fixture
+    def fifo(self, tmp_path: Path, bundle: Bundle) -> Path:
+        path = tmp_path / "fifo"
+        os.mkfifo(path)
+        hook = {"path": "/bin/sh", "args": ["sh", "-c", f"echo $$ > {path}; exec sleep 1000"]}
+        bundle.spec["hooks"] = {"createRuntime": [hook]}
+        bundle.write()
+        return path
+
+    @staticmethod
+    def begin(planner: Planner, orlop: Cli, bundle: Bundle, fifo: Path) -> tuple[cli.Running, int]:
+        env = {**cli.ENVIRONMENT, "ORLOP_PLANNER": str(planner.socket)}
+        running = orlop.spawn("create", "--bundle", bundle.path, "waits", env=env)
+        return running, int(fifo.read_bytes())
+
+    @staticmethod
+    def workers(planner: Planner) -> set[int]:
+        children = f"/proc/{planner.process.pid}/task/{planner.process.pid}/children"
+        with open(children) as file:
+            return set(map(int, file.read().split()))
+
+    def test_the_caller(self, planner: Planner, orlop: Cli, bundle: Bundle, fifo: Path) -> None:
+        before = {pid: os.pidfd_open(pid) for pid in self.workers(planner)}
+        running, hook = self.begin(planner, orlop, bundle, fifo)
+        running.process.send_signal(signal.SIGKILL)
+        running.process.wait(timeout=limit(10))
+        poll = select.poll()
+        for pidfd in before.values():
+            poll.register(pidfd, select.POLLIN)
+        assert poll.poll(limit(10) * 1000)  # its worker has ended, too
+        for pidfd in before.values():
+            os.close(pidfd)
+        os.kill(hook, signal.SIGKILL)
+        assert '"status": "stopped"' in orlop("state", "waits").stdout
+        orlop("delete", "--force", "waits")
+        assert "waits" not in orlop("list").stdout
+
+    def test_the_planner(self, planner: Planner, orlop: Cli, bundle: Bundle, fifo: Path) -> None:
+        running, hook = self.begin(planner, orlop, bundle, fifo)
+        planner.process.kill()
+        planner.process.wait()
+        assert running.process.poll() is None  # what was begun goes on
+        assert '"status": "creating"' in orlop("state", "waits").stdout
+        os.kill(hook, signal.SIGKILL)
+        assert running.result(30).returncode == 1  # a hook that fails
+        assert "waits" not in orlop("list").stdout
+
+    def test_the_worker(self, planner: Planner, orlop: Cli, bundle: Bundle, fifo: Path) -> None:
+        idle = self.workers(planner)
+        running, hook = self.begin(planner, orlop, bundle, fifo)
+        for pid in idle:
+            os.kill(pid, signal.SIGKILL)
+        result = running.result(30)
+        os.kill(hook, signal.SIGKILL)
+        assert result.returncode == 1
+        assert "the planner ended" in result.stderr
+        orlop("delete", "--force", "waits")
+        assert "waits" not in orlop("list").stdout

@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A process that swaps names of a shared volume while containers start there, and exec in them.
+
+tests/integration/test_mount_races.py races each operation of a create; here are the sources that
+the runtime takes from /dev, and exec.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.security.attacker import program as attacks
+from tests.support.cli import is_orlop
+from tests.support.features import requires
+from tests.support.mounting import add, drop_dev
+from tests.support.running import started
+from tests.support.waiting import limit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.security.attacker import Attacker
+    from tests.support.bundle import Bundle
+    from tests.support.cli import Cli
+    from tests.support.container import Container
+
+pytestmark = [
+    requires("root"),
+    pytest.mark.slow,
+    pytest.mark.skipif(not is_orlop(), reason="for this runtime"),
+]
+SECONDS = 4
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def canary(tmp_path: Path) -> Path:
+    """A file of the host that a container must never read, write or have in place of another."""
+    file = tmp_path / "canary"
+    file.write_text("the host's\n")
+    return file
+
+
+def rounds(least: int = 3) -> Iterator[int]:
+    """Numbers from 0 on for some time, at least a few."""
+    end = time.monotonic() + limit(SECONDS)
+    numbers = itertools.count()
+    return itertools.takewhile(lambda n: n < least or time.monotonic() < end, numbers)
+
+
+def test_a_swapped_null_device_masks_nothing_with_the_hosts_files(
+    make_container: Callable[[Bundle], Container],
+    make_bundle: Callable[[], Bundle],
+    attacker: Callable[..., Attacker],
+    canary: Path,
+    tmp_path: Path,
+) -> None:
+    """CVE-2025-31133: the runtime masks with its own null device, not with the container's."""
+    devices = tmp_path / "devices"
+    devices.mkdir()
+    os.mknod(devices / "null", 0o20666, os.makedev(1, 3))
+    (devices / "link").symlink_to("/outside")
+    swapper = attacker("swap", devices / "null", devices / "link")
+    ends = set()
+    for _ in rounds():
+        bundle = make_bundle().args("stat", "/etc/secret", "--", "save", "/etc/secret")
+        drop_dev(bundle)
+        add(bundle, "/dev", "bind", devices, "bind")
+        add(bundle, "/outside", "bind", canary, "bind")
+        (bundle.rootfs / "etc" / "secret").write_text("secret")
+        bundle.linux["maskedPaths"] = ["/etc/secret"]
+        result = make_container(bundle).run(check=False, input="overwritten")
+        ends.add(result.returncode)
+        assert "the host's" not in result.stdout
+        if result.returncode == 0:
+            assert " 1:3 " in result.stdout
+    assert 0 in ends
+    assert canary.read_text() == "the host's\n"
+    assert swapper.stop()["swaps"] > 1000
+
+
+def test_a_swapped_working_directory_of_exec_stays_inside(
+    container: Container, attacker: Callable[..., Attacker], canary: Path, tmp_path: Path
+) -> None:
+    """CVE-2024-21626, raced: a directory, and a link to what may be a descriptor of the host's."""
+    volume = tmp_path / "volume"
+    (volume / "place").mkdir(parents=True)
+    (volume / "link").symlink_to("/proc/self/fd/5")
+    add(container.bundle, "/work", "bind", volume, "bind")
+    started(container)
+    swapper = attacker("swap", volume / "place", volume / "link")
+    ends = set()
+    for _ in rounds():
+        words = ("--cwd", "/work/place", container.id, "/bin/probe", "cwd")
+        result = container.cli("exec", *words, check=False)
+        ends.add((result.returncode, result.stdout))
+    assert (0, "/work/place\n") in ends
+    assert {out for _, out in ends} <= {"", "/work/place\n", "/work/link\n"}
+    assert canary.read_text() == "the host's\n"
+    assert swapper.stop()["swaps"] > 1000
+
+
+def test_a_swapped_passwd_of_exec_is_read_inside(
+    container: Container, attacker: Callable[..., Attacker]
+) -> None:
+    """HOME comes from the image: a link in its place leads to the image's file, or nowhere."""
+    etc = container.bundle.rootfs / "etc"
+    (etc / "passwd").write_text("root:x:0:0::/inside:\n")
+    (etc / "link").symlink_to("../../../../../../etc/passwd")
+    started(container)
+    swapper = attacker("swap", etc / "passwd", etc / "link")
+    homes = {container.exec("env", "HOME", check=False).stdout for _ in rounds()}
+    assert homes <= {"/inside\n", "/\n"}
+    assert "/inside\n" in homes
+    assert swapper.stop()["swaps"] > 1000
+
+
+def test_a_swapped_proc_takes_no_sysctl(
+    make_container: Callable[[Bundle], Container],
+    make_bundle: Callable[[], Bundle],
+    attacker: Callable[..., Attacker],
+    tmp_path: Path,
+) -> None:
+    """CVE-2025-52881: written through the host's /proc before the container's is there."""
+    volume = tmp_path / "volume"
+    (volume / "sys" / "net" / "ipv4").mkdir(parents=True)
+    (volume / "sys" / "net" / "ipv4" / "ip_forward").write_text("false\n")
+    (volume / "link").symlink_to("/proc/1")
+    swapper = attacker("swap", volume / "sys", volume / "link")
+    for _ in rounds():
+        bundle = make_bundle().args("cat", "/mnt/sys/net/ipv4/ip_forward")
+        mounts = bundle.spec["mounts"]
+        bundle.spec["mounts"] = [m for m in mounts if m["destination"] != "/proc"]
+        add(bundle, "/proc", "bind", volume, "bind")
+        add(bundle, "/mnt", "proc", "proc")
+        bundle.linux["sysctl"] = {"net.ipv4.ip_forward": "1"}
+        del bundle.linux["maskedPaths"], bundle.linux["readonlyPaths"]
+        result = make_container(bundle).run(check=False)
+        assert (result.returncode == 0) == (result.stdout == "1\n"), result
+    assert swapper.stop()["swaps"] > 1000
+    kept = [f.read_text() for f in volume.rglob("ip_forward")]
+    assert kept == ["false\n"]
+
+
+def test_a_host_directory_is_reached_through_no_descriptor(
+    container: Container, orlop: Cli, make_container: Callable[[Bundle], Container]
+) -> None:
+    """CVE-2024-21626: whatever number a descriptor of the runtime's may have.
+
+    That of the container's own root is no harm.
+    """
+    started(container)
+    program = ("/bin/probe", "cwd")
+    for fd in range(3, 21):
+        argv = ("--cwd", f"/proc/self/fd/{fd}", container.id, *program)
+        result = orlop("exec", *argv, check=False)
+        assert (result.returncode, result.stdout) in ((255, ""), (0, "/\n")), fd
+    for fd in (3, 5, 6, 7, 8, 9, 12, 16):
+        container.bundle.process.update(cwd=f"/proc/self/fd/{fd}", args=program)
+        result = make_container(container.bundle).run(check=False)
+        assert (result.returncode, result.stdout) in ((1, ""), (0, "/\n")), fd
+
+
+def programs_of_the_host() -> dict[str, str]:
+    """Digests of all files that a running runtime maps: interpreter, libraries, modules."""
+    script = "import runtime.commands.run, native.syscalls; print(open('/proc/self/maps').read())"
+    maps = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    files = {Path(line.split(None, 5)[5]) for line in maps.splitlines() if "/" in line}
+    files |= {ROOT / "native" / "orlop-init", Path(sys.executable).with_name("orlop")}
+    return {str(f): hashlib.sha256(f.read_bytes()).hexdigest() for f in files if f.is_file()}
+
+
+@pytest.mark.parametrize("how", ["exec", "create"])
+def test_nothing_of_the_runtime_can_be_reached_while_it_works(
+    container: Container,
+    make_container: Callable[[Bundle], Container],
+    make_bundle: Callable[[], Bundle],
+    how: str,
+) -> None:
+    """CVE-2016-9962, CVE-2019-5736: root of a pod, beside each init that comes into it."""
+    before = programs_of_the_host()
+    shutil.copy(attacks(), container.bundle.rootfs / "bin" / "attack")
+    container.bundle.process["args"] = ["/bin/attack", "look"]
+    hold, stdin = os.pipe()
+    said, stdout = os.pipe()
+    container.bundle.write()
+    argv = ("run", "--detach", "--bundle", container.bundle.path, container.id)
+    assert container.cli.spawn(*argv, stdin=hold, stdout=stdout).result().returncode == 0
+    os.close(hold)
+    os.close(stdout)
+    with open(said) as lines:
+        assert lines.readline() == "ready\n"
+        for _ in rounds():
+            if how == "exec":
+                container.cli("exec", container.id, "/bin/attack", "true")
+            else:
+                make_container(of_the_pod(make_bundle(), container.pid)).run()
+        # A program of the container's can be reached: the attack would see it of an init too.
+        container.cli("exec", "--detach", container.id, "/bin/probe", "sleep")
+        found = list(iter(lines.readline, "reached exe of probe: /bin/probe\n"))
+        os.close(stdin)
+        found += lines.readlines()
+    found = [line for line in found if " of probe: " not in line]
+    counts = dict(line.split() for line in found if not line.startswith("reached"))
+    assert [line for line in found if line.startswith("reached")] == []
+    assert int(counts["inits"]) > 3
+    assert programs_of_the_host() == before
+
+
+def of_the_pod(bundle: Bundle, pid: int) -> Bundle:
+    """Let the bundle's container join a process's pid namespace."""
+    shutil.copy(attacks(), bundle.rootfs / "bin" / "attack")
+    bundle.process["args"] = ["/bin/attack", "true"]
+    bundle.drop_namespace("pid")
+    bundle.linux["namespaces"].append({"type": "pid", "path": f"/proc/{pid}/ns/pid"})
+    return bundle
