@@ -4,7 +4,7 @@ PREFIX ?= /usr/local
 SHELL := /bin/bash
 export PREFIX DESTDIR PYTHON
 
-BUILD_INPUTS := $(wildcard native/*.py native/*.h native/init/*.[ch] native/host/*.[ch] spec/compile_schema.py spec/schemas/*.json)
+BUILD_INPUTS := $(wildcard native/*.py native/*.h native/init/*.[ch] native/host/*.[ch] native/client/*.[ch] spec/compile_schema.py spec/schemas/*.json)
 
 help: ## explain the targets
 	@scripts/help.sh Makefile

@@ -145,6 +145,8 @@ bool channel_send(int channel, const void *data, size_t size, const int *fds, in
 		header.msg_control = control;
 		header.msg_controllen = CMSG_SPACE(length);
 		first = CMSG_FIRSTHDR(&header);
+		if (!first)
+			return false;
 		first->cmsg_level = SOL_SOCKET;
 		first->cmsg_type = SCM_RIGHTS;
 		first->cmsg_len = CMSG_LEN(length);

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -21,7 +22,7 @@
 static void fail(struct call_answer *answer, const char *step, int error)
 {
 	answer->error = error;
-	strncpy(answer->step, step, sizeof(answer->step) - 1);
+	snprintf(answer->step, sizeof(answer->step), "%s", step);
 }
 
 /* Descriptors: the executable, a cgroup if there is one, then those of the table. */
@@ -56,33 +57,37 @@ void child_spawn(const struct message *message, struct call_answer *answer, int 
 	*pidfd = spawn.pidfd;
 }
 
-char **texts_read(int fd, int count)
+static bool read_whole(int fd, char **content, size_t *size)
 {
 	struct stat status;
-	char **texts, *content, *end;
-	ssize_t size = -1;
 
-	if (fstat(fd, &status) < 0 || count < 0)
-		return NULL;
-	texts = calloc((size_t)count + 1, sizeof(*texts));
-	content = malloc((size_t)status.st_size + 1);
-	if (texts && content)
-		size = pread(fd, content, (size_t)status.st_size, 0);
-	if (size != status.st_size) {
-		free(texts);
-		free(content);
-		return NULL;
+	if (fstat(fd, &status) < 0)
+		return false;
+	*size = (size_t)status.st_size;
+	*content = calloc(1, *size + 1); /* the last text has its end in any case */
+	return *content && pread(fd, *content, *size, 0) == status.st_size;
+}
+
+bool texts_read(struct texts *texts, int fd, int count)
+{
+	size_t size = 0, at = 0;
+
+	*texts = (struct texts){ 0 };
+	if (count < 0 || !read_whole(fd, &texts->content, &size))
+		return false;
+	texts->list = calloc((size_t)count + 1, sizeof(*texts->list));
+	for (int i = 0; texts->list && i < count; i++, at += strlen(texts->content + at) + 1) {
+		if (at >= size)
+			return false;
+		texts->list[i] = texts->content + at;
 	}
-	content[size] = '\0';
-	end = content + size;
-	for (int i = 0; i < count; i++, content += strlen(content) + 1) {
-		if (content >= end) {
-			free(texts);
-			return NULL;
-		}
-		texts[i] = content;
-	}
-	return texts;
+	return texts->list != NULL;
+}
+
+void texts_free(struct texts *texts)
+{
+	free(texts->list);
+	free(texts->content);
 }
 
 /* As runtime/caller.py starts one: what Python ignores is at its default, and no signal blocked. */
@@ -108,35 +113,42 @@ static int prepare(posix_spawn_file_actions_t *actions, posix_spawnattr_t *attri
 	return error ? error : posix_spawn_file_actions_addfchdir_np(actions, fds[1]);
 }
 
-void child_run(const struct message *message, struct call_answer *answer)
+static int start_program(const struct message *message, char **texts, int arguments, pid_t *pid)
 {
-	int arguments = (int)message->op.numbers[0], variables = (int)message->op.numbers[1];
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
-	char **texts, **args;
-	pid_t pid;
+	char **args = calloc((size_t)arguments + 1, sizeof(*args));
 	int error;
 
-	if (message->fd_count != 5 || arguments < 0 || variables < 0) {
-		fail(answer, "posix_spawn", EBADMSG);
-		return;
-	}
-	texts = texts_read(message->fds[0], 1 + arguments + variables);
-	args = calloc((size_t)arguments + 1, sizeof(*args));
-	if (!texts || !args) {
-		fail(answer, "posix_spawn", ENOMEM);
+	if (!args)
+		return ENOMEM;
+	if (!texts[0]) {
 		free(args);
-		return;
+		return EBADMSG;
 	}
 	memcpy(args, texts + 1, (size_t)arguments * sizeof(*args));
 	error = prepare(&actions, &attributes, message->fds);
 	if (!error)
-		error = posix_spawn(&pid, texts[0], &actions, &attributes, args, texts + 1 + arguments);
+		error = posix_spawn(pid, texts[0], &actions, &attributes, args, texts + 1 + arguments);
+	free(args);
+	return error;
+}
+
+void child_run(const struct message *message, struct call_answer *answer)
+{
+	int arguments = (int)message->op.numbers[0], variables = (int)message->op.numbers[1];
+	struct texts texts = { 0 };
+	pid_t pid = 0;
+	int error = EBADMSG;
+
+	if (message->fd_count == 5 && arguments >= 0 && variables >= 0 &&
+	    texts_read(&texts, message->fds[0], 1 + arguments + variables))
+		error = start_program(message, texts.list, arguments, &pid);
+	texts_free(&texts);
 	if (error)
 		fail(answer, "posix_spawn", error);
 	else
 		answer->value = pid;
-	free(args);
 }
 
 void child_wait(const struct message *message, struct call_answer *answer)

@@ -30,8 +30,15 @@ bool request_send(int channel, const char *directory, int argc, char *const *arg
 void child_spawn(const struct message *message, struct call_answer *answer, int *pidfd);
 void child_run(const struct message *message, struct call_answer *answer);
 void child_wait(const struct message *message, struct call_answer *answer);
-/* The NUL-terminated texts of a file as a list that ends with NULL; NULL: no memory, or not so many texts. */
-char **texts_read(int fd, int count);
+
+/* The NUL-terminated texts of a file, as a list that ends with NULL. */
+struct texts {
+	char **list;
+	char *content;
+};
+/* False where there are not so many, or no memory; to be freed in any case. */
+bool texts_read(struct texts *texts, int fd, int count);
+void texts_free(struct texts *texts);
 
 /* foreground.c */
 int foreground_begin(bool subreaper);

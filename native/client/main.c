@@ -80,23 +80,24 @@ static int call(int argc, char **argv);
 static void finish(struct message *message)
 {
 	int count = (int)message->op.numbers[1];
-	char **words = message->fd_count == 1 ? texts_read(message->fds[0], count) : NULL;
-	pid_t child;
+	struct texts words = { 0 };
+	bool given = message->fd_count == 1 && count > 0 && texts_read(&words, message->fds[0], count);
+	pid_t child = -1;
 
 	message_close(message);
-	if (!words || count < 1)
-		return;
 	/* A child: neither may keep us from telling the status that we know. */
-	child = fork();
+	if (given)
+		child = fork();
 	if (child == 0) {
 		sigset_t none;
 
 		sigemptyset(&none);
 		sigprocmask(SIG_SETMASK, &none, NULL);
-		_exit(call(count, words));
+		_exit(call(count, words.list));
 	}
 	if (child > 0)
 		waitpid(child, NULL, 0);
+	texts_free(&words);
 }
 
 /* The worker's operations. Returns the exit status. */

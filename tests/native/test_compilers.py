@@ -17,6 +17,7 @@ from tests.support.features import requires
 from tests.support.waiting import limit
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 pytestmark = pytest.mark.slow
@@ -24,12 +25,17 @@ pytestmark = pytest.mark.slow
 ANALYZER = ["-fanalyzer", "-Wno-analyzer-fd-leak"]
 
 
-def compile_each(compiler: str, *flags: str) -> str:
-    """Compile every file; everything that the compiler says."""
+def client_sources() -> list[Path]:
+    """The C files of the program `orlop`."""
+    return sorted((sources()[0].parents[1] / "client").glob("*.c"))
+
+
+def compile_each(compiler: str, *flags: str, files: Sequence[Path]) -> str:
+    """Compile these files; everything that the compiler says."""
     if not shutil.which(compiler):
         pytest.skip(f"{compiler} is not installed")
     said = ""
-    for source in sources():
+    for source in files:
         result = subprocess.run(
             [compiler, *flags, "-c", "-o", "/dev/null", str(source)],
             stdout=subprocess.PIPE,
@@ -44,12 +50,12 @@ def compile_each(compiler: str, *flags: str) -> str:
 
 def test_gcc_analyzer_finds_nothing() -> None:
     flags = ["-std=gnu11", "-O1", "-DORLOP_HOSTED", *WARNINGS, *ANALYZER]
-    assert compile_each("gcc", *flags) == ""
+    assert compile_each("gcc", *flags, files=[*sources(), *client_sources()]) == ""
 
 
 def test_clang_warns_of_nothing() -> None:
     flags = [f for f in init_flags(platform.machine()) if f not in GCC_ONLY]
-    assert compile_each("clang", *flags, "-Weverything", *QUIET) == ""
+    assert compile_each("clang", *flags, "-Weverything", *QUIET, files=sources()) == ""
 
 
 #: Options that clang doesn't know, and warnings of style.
@@ -106,7 +112,8 @@ TIDY = [
 def native_sources() -> list[str]:
     """The C files that run with privilege."""
     init = sources()
-    return [str(f) for f in [*init, *(init[0].parents[1] / "host").glob("*.c")]]
+    host = (init[0].parents[1] / "host").glob("*.c")
+    return [str(f) for f in [*init, *client_sources(), *host]]
 
 
 @requires("cppcheck")
