@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 from native.syscalls import CLONE_NEWNET
@@ -110,6 +111,17 @@ class CriuOptions:
         self.ext_unix_sk = self.shell_job = self.file_locks = self.link_remap = False
 
 
+def _refuse_links(folder: int, path: str) -> None:
+    """Images may come from elsewhere, and criu would write its log and statistics through a link.
+
+    CVE-2026-53489 is containerd's of that kind. `parent` is criu's own, and only read.
+    """
+    with os.scandir(folder) if folder >= 0 else contextlib.nullcontext(()) as entries:
+        for entry in entries:
+            if entry.is_symlink() and entry.name != "parent":
+                raise OrlopError(f"{os.path.join(path, entry.name)}: a symbolic link, among images")
+
+
 class Folders:
     """The directories of the images and of the log, held by descriptor; `close` ends them."""
 
@@ -122,6 +134,12 @@ class Folders:
             self.work = _open(options.work_path, "work", make=True) if options.work_path else -1
         except BaseException:
             os.close(self.images)
+            raise
+        try:
+            for fd, path in ((self.images, options.image_path), (self.work, options.work_path)):
+                _refuse_links(fd, path)
+        except BaseException:
+            self.close()
             raise
 
     def enter(self, pid: int) -> None:

@@ -84,7 +84,11 @@ def controllers() -> set[str]:
 def directories(cgroup: str) -> dict[str, Path]:
     """The container's cgroups, by hierarchy."""
     places = {n: top / cgroup.lstrip("/") for n, top in hierarchies.mountpoints().items()}
-    return {name: place for name, place in places.items() if place.is_dir()}
+    return {
+        name: place
+        for name, place in places.items()
+        if place.is_dir() and name != "misc"  # which runc 1.1 doesn't know
+    }
 
 
 def is_setting(path: Path) -> bool:

@@ -267,6 +267,25 @@ def test_a_container_that_criu_refuses_runs_on(trap: Trap, images: str, orlop: C
 
 @beyond_runc
 @requires("criu")
+@beyond_runc
+@pytest.mark.parametrize("name", ["restore.log", "stats-restore", "descriptors.json"])
+def test_nothing_is_written_through_a_link_among_the_images(
+    container: Container, images: str, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "host").write_text("mine")
+    os.mkdir(images)
+    os.symlink(tmp_path / "host", f"{images}/{name}")
+    container.bundle.write()
+    result = container.cli(
+        *("restore", "--image-path", images, "--bundle", container.bundle.path, container.id),
+        check=False,
+    )
+    assert result.returncode == 1
+    assert f"{name}: a symbolic link, among images" in result.stderr
+    assert (tmp_path / "host").read_text() == "mine"
+
+
+@requires("criu")
 def test_images_that_are_none_leave_nothing(
     bundle: Bundle, container: Container, images: str, orlop: Cli
 ) -> None:

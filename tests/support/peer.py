@@ -34,7 +34,9 @@ class Peer(Cli):
         assert program is not None
         command = [program, "--root", str(self.root), *map(str, argv)]
         if self.name == "crun" and hierarchies.mode() == "hybrid":
-            return [*_WITHOUT_V2, str(hierarchies.mountpoints()["v2"]), *command]
+            v2 = hierarchies.mountpoints()["v2"]
+            if (v2 / "cgroup.controllers").read_text().strip():
+                return [*_WITHOUT_V2, str(v2), *command]
         return command
 
 

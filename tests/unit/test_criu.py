@@ -14,6 +14,7 @@ from runtime.commands import checkpoint, checkpointing, restore
 from runtime.criu_options import CriuOptions, Folders
 from runtime.errors import Unsupported, UsageError
 from runtime.log import Log
+from spec.errors import OrlopError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,7 +88,13 @@ def test_the_log_is_quoted_and_named(tmp_path: Path) -> None:
 def test_a_log_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("Error: secret")
     (tmp_path / "dump.log").symlink_to("secret")
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(OrlopError, match=r"dump.log: a symbolic link"):
+        Folders(CriuOptions(str(tmp_path)), "dump.log", make=True)
+    assert os.listdir("/proc/self/fd") == before
+    (tmp_path / "dump.log").unlink()
     folders = Folders(CriuOptions(str(tmp_path)), "dump.log", make=True)
+    (tmp_path / "dump.log").symlink_to("secret")
     error = folders.failure("checkpoint", criu.CriuFailed("no"))
     folders.close()
     assert "secret" not in error.message

@@ -13,9 +13,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from native.plan import MESSAGE, Message
-from runtime import exec_cgroup, explain, mount_options, number_list, options, signals
-from runtime.cgroups import systemd_annotations
+from runtime import exec_cgroup, explain, intelrdt, mount_options, number_list, options, signals
+from runtime.cgroups import host, paths, systemd_annotations
 from runtime.exec_process import parse_user
+from runtime.warm import Request
 from spec.errors import OrlopError
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def test_any_user_is_read_exactly_or_refused(text: str) -> None:
 @example("९")
 def test_any_signal_is_one_or_refused(text: str) -> None:
     found = tried(lambda: signals.parse(text))
-    assert found is None or 0 < signals.parse(text) <= 64
+    assert found is None or 0 <= signals.parse(text) <= 64
 
 
 @given(WORDS)
@@ -117,3 +118,46 @@ def test_a_message_of_another_size_is_refused(data: bytes) -> None:
 def test_a_count_of_any_length_is_read_or_refused(text: str) -> None:
     flag = options.Flag("preserve-fds", "", options.COUNT)
     tried(lambda: options.parse((flag,), ["--preserve-fds", text]))
+
+
+@given(st.text(max_size=40) | st.text("./a:", max_size=16))
+@example("/../../x")
+@example("..")
+@example("a/../../../b")
+@example("//x")
+@example("\0")
+def test_any_cgroups_path_stays_below_the_top_or_is_refused(text: str) -> None:
+    found = tried(lambda: paths.inner(text, "id"))
+    assert found is None or isinstance(found, str)
+    if found is not None:
+        parts = found.removeprefix("/").split("/")
+        assert not {"", ".", ".."} & set(parts)
+        assert not {"\0", "\n"} & set(found)
+
+
+@given(TEXT | st.text("L3MBA:=;0123456789abcdef ", max_size=30))
+@example("L3:0=" + "f" * 5000)
+@example("MB:0=" + LONG)
+def test_any_line_of_schemata_is_read_or_refused(text: str) -> None:
+    tried(lambda: intelrdt.parse_schema(text))
+
+
+@given(st.lists(st.text("abc/:,=.0123", max_size=20), max_size=5))
+def test_any_membership_of_the_kernels_form_is_read(texts: list[str]) -> None:
+    lines = [f"{number}:{text.replace(':', '')}:/{text}" for number, text in enumerate(texts)]
+    found = host.parse_memberships("\n".join(lines))
+    assert [each.path for each in found] == [f"/{text}" for text in texts]
+
+
+@given(
+    st.binary(max_size=200) | st.lists(st.integers(-2, 9).map(str)).map("\0".join).map(str.encode)
+)
+@example(b"1\0/bin\x0018\0" + LONG.encode() + b"\0")
+@example(b"1\0/bin\x0018\x000\0-1\0")
+def test_any_request_to_a_planner_is_read_or_refused(content: bytes) -> None:
+    try:
+        request = Request(content, [3, 4, 5])
+    except (ValueError, IndexError):
+        return
+    assert request.directory == 3
+    assert set(request.fds.values()) <= {4, 5}

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What has hit other shims: sockets that containers reach, output and calls without bound."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from shim.ttrpc import RpcError
+from tests.shim.test_life import run
+from tests.support.features import NOBODY, requires
+from tests.support.waiting import limit
+
+if TYPE_CHECKING:
+    from tests.shim.conftest import Fifo, Shim
+    from tests.support.bundle import Bundle
+
+pytestmark = requires("root")
+MEBIBYTE = 1 << 20
+#: Connects, asks for what any master may ask, and prints what it got.
+STRANGER = """
+import socket, struct, sys
+client = socket.socket(socket.AF_UNIX)
+client.connect(sys.argv[1])
+client.settimeout(20)
+try:
+    client.sendall(struct.pack(">IIBB", 0, 1, 1, 0))
+    print(client.recv(100))
+except ConnectionError:
+    print(b"")
+"""
+
+
+def resident(pid: int) -> int:
+    """Its own memory in bytes."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("RssAnon:"):
+            return int(line.split()[1]) * 1024
+    raise AssertionError(pid)
+
+
+def descriptors(pid: int) -> int:
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def end(shim: Shim) -> None:
+    client = shim.connect()
+    client.call("Kill", id=shim.id, signal=9)
+    client.call("Wait", id=shim.id)
+    shim.finish(client)
+
+
+def test_the_socket_is_a_path_of_its_owners(shim: Shim, bundle: Bundle) -> None:
+    """CVE-2020-15257: an abstract one is reached from any container with the host's network."""
+    bundle.args("sleep")
+    client = shim.start()
+    shim.create(client)
+    path = Path(shim.address.removeprefix("unix://"))
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    links = {os.readlink(fd) for fd in Path(f"/proc/{shim.pid}/fd").iterdir()}
+    lines = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()[1:]]
+    abstract = [line for line in lines if len(line) > 7 and line[7].startswith("@")]
+    assert not [line for line in abstract if f"socket:[{line[6]}]" in links]
+    end(shim)
+
+
+@requires("rootless")
+def test_a_stranger_gets_no_answer(shim: Shim, bundle: Bundle) -> None:
+    """Nor where the file system lets it connect: the kernel says who it is (SO_PEERCRED)."""
+    bundle.args("sleep")
+    client = shim.start()
+    shim.create(client)
+    path = Path(shim.address.removeprefix("unix://"))
+    for entry in (path.parent, path):
+        entry.chmod(0o777)
+    asked = subprocess.run(
+        [sys.executable, "-IS", "-c", STRANGER, str(path)],
+        user=NOBODY,
+        group=NOBODY,
+        extra_groups=[],
+        capture_output=True,
+        check=True,
+        timeout=limit(30),
+    )
+    assert asked.stdout == b"b''\n"
+    assert client.call("State", id=shim.id)["id"] == shim.id
+    path.parent.chmod(0o700)
+    end(shim)
+
+
+def take(fifo: Fifo, size: int) -> None:
+    """Read as much."""
+    while size > 0:
+        size -= len(fifo.read_until(b""))
+        try:
+            size -= len(os.read(fifo.fd, MEBIBYTE))
+        except BlockingIOError:
+            continue
+
+
+def test_output_is_not_kept(shim: Shim, bundle: Bundle) -> None:
+    """CVE-2022-1708, CVE-2022-31030: what a program writes is passed on, read or not."""
+    bundle.args("sleep")
+    client = shim.start()
+    shim.create(client)
+    client.call("Start", id=shim.id)
+    out = shim.fifo("out")
+    before = resident(shim.pid)
+    run(client, shim, "flood", "/bin/probe", "cat", "/dev/zero", stdout=out.path)
+    take(out, 64 * MEBIBYTE)
+    for _ in range(100):  # nobody reads now, and the shim answers
+        client.call("State", id=shim.id)
+    assert resident(shim.pid) - before < 4 * MEBIBYTE
+    client.call("Kill", id=shim.id, exec_id="flood", signal=9)
+    out.read_all()
+    client.call("Wait", id=shim.id, exec_id="flood")
+    client.call("Delete", id=shim.id, exec_id="flood")
+    end(shim)
+
+
+def test_failed_execs_with_a_terminal_leave_nothing(shim: Shim, bundle: Bundle) -> None:
+    """CVE-2022-23471, CVE-2025-64329."""
+    bundle.args("sleep")
+    client = shim.start()
+    shim.create(client)
+    client.call("Start", id=shim.id)
+    stdin, out = shim.fifo("in"), shim.fifo("out")
+    counts = []
+    for number in range(40):
+        with pytest.raises(RpcError):
+            run(
+                client,
+                shim,
+                f"e{number}",
+                "/none",
+                terminal=True,
+                stdin=stdin.path,
+                stdout=out.path,
+            )
+        client.call("Delete", id=shim.id, exec_id=f"e{number}")
+        counts.append((descriptors(shim.pid), len(os.listdir(f"/proc/{shim.pid}/task"))))
+    assert {threads for _, threads in counts} == {1}
+    fds = [count for count, _ in counts]
+    assert max(fds[-5:]) <= max(fds[:5]) + 1  # a worker may be about to end
+    end(shim)
