@@ -15,6 +15,7 @@ launcher() { # MODULE NAME
 
 launcher runtime.cli orlop-cold
 launcher shim.bootstrap containerd-shim-orlop-v1
+launcher supervisor.cli orlopd
 cp native/orlop .venv/bin/orlop.new
 chmod 755 .venv/bin/orlop.new
 mv .venv/bin/orlop.new .venv/bin/orlop

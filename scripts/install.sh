@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # Installs into PREFIX (/usr/local), staged below DESTDIR if that is set:
 #   PREFIX/lib/orlop/VERSION[.N]/   one installation: packages, their dependencies, the programs orlop
-#                                   (native), orlop-cold (the same work without a warm planner) and
-#                                   containerd-shim-orlop-v1
-#   PREFIX/bin/orlop, containerd-shim-orlop-v1   links to the newest installation's programs
+#                                   (native), orlop-cold (the same work without a warm planner),
+#                                   containerd-shim-orlop-v1 and orlopd
+#   PREFIX/bin/orlop, containerd-shim-orlop-v1, orlopd   links to the newest installation's programs
 #   PREFIX/share/...                man pages and completion for bash, zsh and fish, of the newest
 #
 # An installation is never changed once it is linked. The same version again becomes VERSION.1,
@@ -101,7 +101,8 @@ make_directory "$base"
 make_directory "$prefix/bin"
 link=$stage$prefix/bin/orlop
 shim=$stage$prefix/bin/containerd-shim-orlop-v1
-for program in "$link" "$shim"; do
+supervisor=$stage$prefix/bin/orlopd
+for program in "$link" "$shim" "$supervisor"; do
     if [ -e "$program" ] && [[ $(readlink "$program") != ../lib/orlop/* ]]; then
         echo "install: $program: exists, and is not ours" >&2
         exit 1
@@ -118,14 +119,14 @@ new=$stage$base/$name
 mkdir "$new" "$new/bin"
 packages_into "$new/packages"
 mv "$new/packages/native/orlop" "$new/bin/orlop"
-for program in runtime.cli:orlop-cold shim.bootstrap:containerd-shim-orlop-v1; do
+for program in runtime.cli:orlop-cold shim.bootstrap:containerd-shim-orlop-v1 supervisor.cli:orlopd; do
     path=$new/bin/${program#*:}
     scripts/launcher.sh "${program%%:*}" .venv/bin/python "$base/$name/packages" >"$path"
 done
 chmod 755 "$new"/bin/*
 documents_into
 note_made
-for program in "$shim" "$link"; do
+for program in "$shim" "$supervisor" "$link"; do
     ln -s "../lib/orlop/$name/bin/${program##*/}" "$program.$name"
     mv -T "$program.$name" "$program"    # rename(2): at any moment there is a whole program
 done

@@ -83,6 +83,20 @@ def test_the_shim_is_beside_it(prefix: Path, tmp_path: Path) -> None:
     assert "Version:  0." in result.stdout
 
 
+def test_orlopd_is_beside_it(prefix: Path, tmp_path: Path) -> None:
+    result = subprocess.run(
+        [prefix / "bin" / "orlopd", "--version"],
+        env={},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=limit(30),
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.startswith("orlopd 0.")
+
+
 def test_the_source_tree_is_not_used(prefix: Path) -> None:
     launcher = cold(prefix / "bin" / "orlop").read_text()
     assert str(ROOT) not in launcher

@@ -20,9 +20,11 @@ ARROWS: dict[str, set[str]] = {
     "spec": set(),
     "runtime": {"native", "spec"},
     "shim": {"native", "runtime", "spec"},
-    "supervisor": {"spec"},  # it talks to shims over sockets and starts the planner as a program
+    "supervisor": {"native", "runtime", "shim", "spec"},  # of shim the protocol: see PROTOCOL
     "orlop": {"runtime", "spec", "supervisor"},
 }
+#: What the supervisor knows of a shim: the wire and the files, for it talks to it over a socket.
+PROTOCOL = {"shim.exits", "shim.messages", "shim.protobuf", "shim.ttrpc"}
 #: Names that say nothing about what is inside.
 VAGUE = {"common", "helper", "helpers", "misc", "util", "utilities", "utils"}
 
@@ -130,6 +132,18 @@ def test_there_is_something_to_look_at() -> None:
 def test_imports_go_one_way(package: str) -> None:
     wrong = {m.name: foreign(m) for m in MODULES if m.package == package and foreign(m)}
     assert wrong == {}
+
+
+def test_the_supervisor_knows_the_protocol_of_shims_alone() -> None:
+    imported = {
+        (m.name, name)
+        for m in MODULES
+        if m.package == "supervisor"
+        for name in m.imports(types=True)
+        if name.startswith("shim.")
+    }
+    assert {pair for pair in imported if ".".join(pair[1].split(".")[:2]) not in PROTOCOL} == set()
+    assert imported
 
 
 @pytest.mark.parametrize("package", ARROWS)

@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One client: its requests as they come, their answers as they are ready.
+
+What a client can make us keep is bounded: a line, REQUESTS requests at a time, and one answer that
+it has not read. When one of these is full, the client isn't read from, and only it waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import select
+import sys
+import traceback
+from typing import TYPE_CHECKING
+
+from shim.ttrpc import RpcError
+from spec.errors import OrlopError
+from supervisor import failure, jsonrpc
+from supervisor.failure import Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping
+    from typing import Any
+
+    from supervisor.jsonrpc import Request
+    from supervisor.method import Method
+
+REQUESTS = 64  # of one client, at a time
+SUBSCRIPTIONS = 16  # of one client
+
+
+class Call:
+    """A request being served: whose it is, and what begins once it is answered."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.afterwards: list[Callable[[], object]] = []
+
+
+class Connection:
+    """A client's connection, from its first byte until its last answer."""
+
+    def __init__(
+        self,
+        methods: Mapping[str, Method],
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        self._methods = methods
+        self._reader = reader
+        self._writer = writer
+        self._sending = asyncio.Lock()
+        self._slots = asyncio.Semaphore(REQUESTS)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._running: dict[str, asyncio.Task[object]] = {}
+        self._lasting: set[asyncio.Task[object]] = set()
+        self._streams: dict[int, asyncio.Task[None]] = {}
+        self._stream = 0
+
+    async def serve(self) -> None:
+        """Serve it until it goes away."""
+        try:
+            await self._read()
+            await self._finish()
+        except (ConnectionError, TimeoutError):
+            pass  # it went away
+        finally:
+            for task in (*self._lasting, *self._streams.values()):
+                task.cancel()
+            self._writer.close()
+
+    async def _read(self) -> None:
+        while True:
+            try:
+                line = await self._reader.readuntil(b"\n")
+            except asyncio.IncompleteReadError as rest:
+                line = rest.partial  # a last line may lack its end
+                if not line.strip():
+                    return
+            except asyncio.LimitOverrunError:
+                text = f"a line has at most {jsonrpc.LINE_LIMIT} bytes"
+                await self.send(jsonrpc.refusal(None, Failure(failure.INVALID_REQUEST, text)))
+                return
+            if line.strip():
+                await self._slots.acquire()
+                self._keep(self._line(line))
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _finish(self) -> None:
+        """Answer what was asked by a client that sends no more, unless it doesn't listen either."""
+        loop, closed = asyncio.get_running_loop(), asyncio.Event()
+        with select.epoll() as hang_up:
+            hang_up.register(self._writer.get_extra_info("socket").fileno(), 0)  # EPOLLHUP alone
+            gone = loop.create_task(closed.wait())
+            loop.add_reader(hang_up.fileno(), closed.set)
+            try:
+                waiting = {*self._tasks, *self._streams.values()}
+                while waiting and not gone.done():
+                    await asyncio.wait({*waiting, gone}, return_when=asyncio.FIRST_COMPLETED)
+                    waiting = {*self._tasks, *self._streams.values()}
+            finally:
+                gone.cancel()
+                loop.remove_reader(hang_up.fileno())
+
+    async def send(self, message: object) -> None:
+        """Send a message, when the ones before are on their way. Raises ConnectionError."""
+        async with self._sending:
+            self._writer.write(jsonrpc.pack(message))
+            await self._writer.drain()
+
+    async def _line(self, line: bytes) -> None:
+        calls: list[Call] = []
+        try:
+            answers, is_batch = await self._answers(line, calls)
+            if answers:
+                await self.send(answers if is_batch else answers[0])
+            for call in calls:
+                for begin in call.afterwards:
+                    begin()
+        except ConnectionError:
+            pass
+        finally:
+            self._slots.release()
+
+    async def _answers(self, line: bytes, calls: list[Call]) -> tuple[list[object], bool]:
+        try:
+            messages, is_batch = jsonrpc.parse(line)
+        except Failure as error:
+            return [jsonrpc.refusal(None, error)], False
+        done = await asyncio.gather(*(self._message(message, calls) for message in messages))
+        return [answer for answer in done if answer is not None], is_batch
+
+    async def _message(self, message: object, calls: list[Call]) -> object | None:
+        try:
+            request = jsonrpc.request(message)
+        except Failure as error:
+            return jsonrpc.refusal(jsonrpc.id_of(message), error)
+        call = Call(self)
+        try:
+            result = await self._run(request, call)
+        except Failure as error:
+            return jsonrpc.refusal(request.id, error) if request.wants_answer else None
+        calls.append(call)
+        return jsonrpc.answer(request.id, result) if request.wants_answer else None
+
+    async def _run(self, request: Request, call: Call) -> object:
+        if request.method == "rpc.cancel":
+            return self._cancel(request)
+        method = self._methods.get(request.method)
+        if method is None:
+            raise Failure(failure.METHOD_NOT_FOUND, f"there is no method {request.method!r}")
+        method.check(request.params)
+        key = json.dumps(request.id)
+        if request.wants_answer and key in self._running:
+            raise Failure(failure.INVALID_REQUEST, f"id {key} is of a request not yet answered")
+        task = asyncio.get_running_loop().create_task(_guarded(method, call, request.params))
+        if request.wants_answer:
+            self._running[key] = task
+        if method.lasts:
+            self._lasting.add(task)
+        try:
+            await asyncio.wait({task})
+        finally:
+            self._lasting.discard(task)
+            if self._running.get(key) is task:
+                del self._running[key]
+        if task.cancelled():
+            raise Failure(failure.CANCELLED, "cancelled")
+        return task.result()
+
+    def _cancel(self, request: Request) -> bool:
+        """Cancel a request of this connection; whether there was one."""
+        if not jsonrpc.is_id(request.params.get("id")) or request.params.keys() != {"id"}:
+            raise Failure(failure.INVALID_PARAMS, "/id: is missing or no id", pointer="/id")
+        task = self._running.get(json.dumps(request.params["id"]))
+        return task is not None and task.cancel()
+
+    # -- streams
+
+    def open_stream(self) -> int:
+        """A number for a stream of notifications. Raises Failure."""
+        if len(self._streams) >= SUBSCRIPTIONS:
+            raise Failure(failure.BUSY, f"{SUBSCRIPTIONS} subscriptions at a time")
+        self._stream += 1
+        return self._stream
+
+    def begin_stream(self, number: int, work: Coroutine[Any, Any, None]) -> None:
+        """Send a stream until it is closed, or the client goes away."""
+        task = asyncio.get_running_loop().create_task(_until_gone(work))
+        self._streams[number] = task
+        task.add_done_callback(lambda _: self._streams.pop(number, None))
+
+    def close_stream(self, number: int) -> bool:
+        """End a stream; whether there was one."""
+        task = self._streams.get(number)
+        return task is not None and task.cancel()
+
+
+async def _until_gone(work: Coroutine[Any, Any, None]) -> None:
+    try:
+        await work
+    except ConnectionError:
+        pass
+
+
+async def _guarded(method: Method, call: Call, params: dict[str, Any]) -> object:
+    """A method's result; what it raises as a Failure."""
+    asked = dict(params)
+    try:
+        async with asyncio.timeout(asked.pop("timeout", None)):
+            return await method.serve(call, asked)
+    except Failure:
+        raise
+    except TimeoutError as error:
+        raise Failure(failure.TIMEOUT, f"not done in {params.get('timeout')} seconds") from error
+    except RpcError as error:
+        raise failure.of_shim(error) from error
+    except OrlopError as error:
+        raise failure.of_spec(error) from error
+    except OSError as error:
+        raise Failure(failure.RUNTIME_FAILED, str(error), errno=error.errno) from error
+    except Exception as error:
+        traceback.print_exc(file=sys.stderr)
+        raise Failure(failure.INTERNAL_ERROR, f"{type(error).__name__}: {error}") from error

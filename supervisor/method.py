@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A method of the API: what it is called with, and who serves it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
+
+from supervisor.failure import INVALID_PARAMS, Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from supervisor.connection import Call
+
+    Params = dict[str, Any]
+    Schema = dict[str, Any]
+    Serve = Callable[[Call, Params], Awaitable[object]]
+
+TIMEOUT: Schema = {
+    "type": "number",
+    "exclusiveMinimum": 0,
+    "description": "seconds after which the request is answered with an error",
+}
+
+
+class Method:
+    """One method.
+
+    params: JSON Schemas by name; required: the names that must be there. lasts: it may wait for as
+    long as a container lives, and so ends when its client goes away.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        summary: str,
+        serve: Serve,
+        params: dict[str, Schema],
+        required: tuple[str, ...] = (),
+        *,
+        result: Schema,
+        lasts: bool = False,
+    ) -> None:
+        self.name = name
+        self.summary = summary
+        self.serve = serve
+        self.params = {**params, "timeout": TIMEOUT}
+        self.required = required
+        self.result = result
+        self.lasts = lasts
+        self._validator = Draft202012Validator(
+            {
+                "type": "object",
+                "properties": self.params,
+                "required": list(required),
+                "additionalProperties": False,
+            }
+        )
+
+    def check(self, params: Params) -> None:
+        """Raises Failure, with the JSON pointer of the parameter that is wrong."""
+        found = best_match(self._validator.iter_errors(params))
+        if found is None:
+            return
+        pointer = "".join(f"/{part}" for part in found.absolute_path)
+        if found.validator == "required":
+            missing = next(name for name in self.required if name not in params)
+            pointer, text = f"/{missing}", "is missing"
+        elif found.validator == "additionalProperties" and not pointer:
+            unknown = min(params.keys() - self.params.keys())
+            pointer, text = f"/{unknown}", f"is no parameter of {self.name}"
+        else:
+            text = found.message
+        raise Failure(INVALID_PARAMS, f"{pointer}: {text}", pointer=pointer)

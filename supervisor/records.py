@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What orlopd knows, in SQLite: containers, and the events about them in their order.
+
+A change and its event are one transaction, written before anybody is told. WAL without a sync at
+each commit: durable against the end of this process at any moment, not against power loss.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from typing import Any
+
+from runtime.state import now
+from spec.errors import OrlopError
+
+#: What makes version N+1 of version N.
+MIGRATIONS = (
+    """
+    CREATE TABLE container (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        bundle TEXT NOT NULL UNIQUE,
+        key TEXT,
+        status TEXT NOT NULL,
+        pid INTEGER NOT NULL DEFAULT 0,
+        has_shim INTEGER NOT NULL DEFAULT 1,
+        exit_status INTEGER,
+        created_at TEXT NOT NULL,
+        started_at TEXT,
+        exited_at TEXT,
+        labels TEXT NOT NULL DEFAULT '{}'
+    ) STRICT;
+    CREATE TABLE event (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        time TEXT NOT NULL,
+        topic TEXT NOT NULL,
+        container TEXT NOT NULL,
+        data TEXT NOT NULL
+    ) STRICT;
+    """,
+)
+_EVENTS_KEPT = 10_000
+_COLUMNS = ("number", "id", "bundle", "key", "status", "pid", "has_shim", "exit_status",
+            "created_at", "started_at", "exited_at", "labels")  # fmt: skip
+
+_ALL = """
+    SELECT number, id, bundle, key, status, pid, has_shim, exit_status, created_at, started_at,
+           exited_at, labels
+    FROM container ORDER BY number
+"""
+_ADD = """
+    INSERT INTO container (id, bundle, key, status, pid, has_shim, exit_status, created_at,
+                           started_at, exited_at, labels)
+    VALUES (:id, :bundle, :key, :status, :pid, :has_shim, :exit_status, :created_at,
+            :started_at, :exited_at, :labels)
+"""
+_SAVE = """
+    UPDATE container SET status = :status, pid = :pid, has_shim = :has_shim,
+        exit_status = :exit_status, started_at = :started_at, exited_at = :exited_at,
+        labels = :labels
+    WHERE number = :number
+"""
+
+
+class Record:
+    """One container. status: the standard's words, or "deleting"; times: RFC 3339."""
+
+    __slots__ = _COLUMNS
+
+    def __init__(self, container_id: str, bundle: str, key: str | None = None) -> None:
+        self.number = 0
+        self.id = container_id
+        self.bundle = bundle
+        self.key = key
+        self.status = "creating"
+        self.pid = 0
+        self.has_shim = True
+        self.exit_status: int | None = None
+        self.created_at = now()
+        self.started_at: str | None = None
+        self.exited_at: str | None = None
+        self.labels: dict[str, str] = {}
+
+
+class Event:
+    """Something that happened, with its place in the order of all."""
+
+    __slots__ = ("container", "data", "number", "time", "topic")
+
+    def __init__(self, number: int, time: str, topic: str, container: str, data: str) -> None:
+        self.number = number
+        self.time = time
+        self.topic = topic
+        self.container = container
+        self.data: dict[str, object] = json.loads(data)
+
+
+class Records:
+    """The database in one file."""
+
+    def __init__(self, path: str) -> None:
+        """Open it, or make it. Raises OrlopError where a newer orlopd has written it."""
+        self._db = sqlite3.connect(path, isolation_level=None)
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        self._migrate(path)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._db.close()
+
+    def _migrate(self, path: str) -> None:
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version > len(MIGRATIONS):
+            self._db.close()
+            raise OrlopError(
+                f"{path} has version {version}, this orlopd knows up to {len(MIGRATIONS)}",
+                hint="start the newer orlopd that wrote it, or choose another --root",
+            )
+        for number, script in enumerate(MIGRATIONS[version:], version + 1):
+            self._db.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")
+
+    def all(self) -> list[Record]:
+        """All containers, in the order of their creation."""
+        rows = self._db.execute(_ALL)
+        return [_record(row) for row in rows]
+
+    def add(self, record: Record) -> None:
+        """A new container, with its number. Raises sqlite3.IntegrityError: id or bundle in use."""
+        added = self._db.execute(_ADD, _values(record))
+        record.number = added.lastrowid or 0
+
+    def save(self, record: Record, topic: str = "", **data: object) -> None:
+        """A container's change, with an event where a topic is given."""
+        with _Transaction(self._db):
+            self._db.execute(_SAVE, _values(record))
+            if topic:
+                self._add_event(topic, record.id, data)
+
+    def remove(self, record: Record, topic: str = "") -> None:
+        """A container is no more."""
+        with _Transaction(self._db):
+            self._db.execute("DELETE FROM container WHERE number = ?", [record.number])
+            if topic:
+                self._add_event(topic, record.id, {})
+
+    def _add_event(self, topic: str, container: str, data: dict[str, object]) -> None:
+        added = self._db.execute(
+            "INSERT INTO event (time, topic, container, data) VALUES (?, ?, ?, ?)",
+            [now(), topic, container, json.dumps(data)],
+        )
+        oldest = (added.lastrowid or 0) - _EVENTS_KEPT
+        self._db.execute("DELETE FROM event WHERE number <= ?", [oldest])
+
+    def last_event(self) -> int:
+        """The number of the newest event that ever was, or 0."""
+        row = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'event'").fetchone()
+        return int(row[0]) if row else 0
+
+    def first_event(self) -> int:
+        """The number of the oldest event that is kept, or of the next one."""
+        (number,) = self._db.execute("SELECT min(number) FROM event").fetchone()
+        return int(number) if number is not None else self.last_event() + 1
+
+    def events_after(self, number: int, limit: int) -> list[Event]:
+        """The next events, at most `limit`."""
+        rows = self._db.execute(
+            "SELECT number, time, topic, container, data FROM event WHERE number > ?"
+            " ORDER BY number LIMIT ?",
+            [number, limit],
+        )
+        return [Event(*row) for row in rows]
+
+
+class _Transaction:
+    """All of it, or nothing."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def __enter__(self) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._db.execute("COMMIT" if kind is None else "ROLLBACK")
+
+
+def _values(record: Record) -> dict[str, Any]:
+    values = {name: getattr(record, name) for name in _COLUMNS}
+    return {**values, "labels": json.dumps(record.labels)}
+
+
+def _record(row: tuple[Any, ...]) -> Record:
+    record = Record("", "")
+    for name, value in zip(_COLUMNS, row, strict=True):
+        setattr(record, name, json.loads(value) if name == "labels" else value)
+    record.has_shim = bool(record.has_shim)
+    return record

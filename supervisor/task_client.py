@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A client of a shim's Task API: many calls at a time over one connection."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from shim import messages, ttrpc
+from shim.ttrpc import Frame, Frames, RpcError
+
+if TYPE_CHECKING:
+    from shim.protobuf import Table, Values
+
+_SERVICE = "containerd.task.v3.Task"
+_PROCESS, _EMPTY = messages.PROCESS_ID, messages.EMPTY
+_METHODS: dict[str, tuple[Table, Table]] = {
+    "State": (_PROCESS, messages.STATE),
+    "Create": (messages.CREATE, messages.PID),
+    "Start": (_PROCESS, messages.PID),
+    "Delete": (_PROCESS, messages.DELETED),
+    "Kill": (messages.KILL, _EMPTY),
+    "Pause": (_PROCESS, _EMPTY),
+    "Resume": (_PROCESS, _EMPTY),
+    "Pids": (_PROCESS, messages.PIDS),
+    "Wait": (_PROCESS, messages.EXITED),
+    "Shutdown": (messages.SHUTDOWN, _EMPTY),
+}
+
+
+class Lost(ConnectionError):
+    """The shim is gone."""
+
+
+class TaskClient:
+    """A connection to one shim, whose one container is `container_id`."""
+
+    def __init__(
+        self, container_id: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self._id = container_id
+        self._reader = reader
+        self._writer = writer
+        self._waiting: dict[int, asyncio.Future[bytes]] = {}
+        self._stream = -1
+        self._reading = asyncio.get_running_loop().create_task(self._read())
+
+    @classmethod
+    async def connect(cls, path: str, container_id: str) -> TaskClient:
+        """Raises OSError: nobody listens there."""
+        return cls(container_id, *await asyncio.open_unix_connection(path))
+
+    async def call(self, method: str, **values: object) -> Values:
+        """Call a method about the container. Raises RpcError, Lost."""
+        asked, answered = _METHODS[method]
+        if self._reading.done():
+            raise Lost("the shim is gone")
+        self._stream += 2
+        payload = asked.encode({"id": self._id, **values})
+        request = {"service": _SERVICE, "method": method, "payload": payload}
+        frame = Frame(self._stream, ttrpc.REQUEST, 0, messages.REQUEST.encode(request))
+        future = asyncio.get_running_loop().create_future()
+        self._waiting[self._stream] = future
+        self._writer.write(frame.pack())
+        response = messages.RESPONSE.decode(await future)
+        status = response["status"]
+        if status and status["code"]:
+            raise RpcError(status["code"], status["message"])
+        return answered.decode(response["payload"])
+
+    async def closed(self) -> None:
+        """Wait until the shim has closed the connection."""
+        await asyncio.wait({self._reading})
+
+    def close(self) -> None:
+        """Close it; what waits for an answer learns that it is lost."""
+        self._reading.cancel()
+        self._writer.close()
+
+    async def _read(self) -> None:
+        frames = Frames()
+        try:
+            while data := await self._reader.read(65536):
+                for frame in frames.add(data):
+                    future = self._waiting.pop(frame.stream, None)
+                    if future is not None and not future.done():
+                        future.set_result(frame.payload)
+        except ConnectionError:
+            pass  # killed, with our request unread
+        finally:
+            self._writer.close()
+            for future in self._waiting.values():
+                if not future.done():
+                    future.set_exception(Lost("the shim is gone"))
+            self._waiting.clear()

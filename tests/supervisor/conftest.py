@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A real orlopd, driven over its socket by hand: no library of ours between."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.integration.conftest import bundle, cgroup, make_bundle, watch
+from tests.support.cli import ENVIRONMENT
+from tests.support.waiting import ended, limit, readable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.leaks import Watch
+
+__all__ = ["bundle", "cgroup", "make_bundle", "watch"]
+
+PROGRAM = Path(sys.executable).with_name("orlopd")
+
+
+class Refused(Exception):
+    """An error of JSON-RPC."""
+
+    def __init__(self, error: dict[str, Any]) -> None:
+        super().__init__(error["message"])
+        self.code, self.data = error["code"], error.get("data", {})
+
+
+class Client:
+    """A connection: lines out, lines in."""
+
+    def __init__(self, path: Path) -> None:
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(limit(30))
+        self.socket.connect(str(path))
+        self.file = self.socket.makefile("rwb")
+        self.events: list[dict[str, Any]] = []
+        self._answers: dict[int, dict[str, Any]] = {}
+        self._id = 0
+
+    def send(self, message: object) -> None:
+        """Send a JSON text, or bytes as they are."""
+        text = message if isinstance(message, bytes) else json.dumps(message).encode() + b"\n"
+        self.file.write(text)
+        self.file.flush()
+
+    def receive(self) -> Any:  # noqa: ANN401 - any JSON
+        """The next line; None at the end."""
+        line = self.file.readline()
+        return json.loads(line) if line else None
+
+    def begin(self, method: str, **params: object) -> int:
+        """Send a request; its id."""
+        self._id += 1
+        self.send({"jsonrpc": "2.0", "id": self._id, "method": method, "params": params})
+        return self._id
+
+    def finish(self, number: int) -> Any:  # noqa: ANN401
+        """The result of a request; raises Refused. Events that come meanwhile are kept."""
+        while number not in self._answers:
+            self._take()
+        answer = self._answers.pop(number)
+        if "error" in answer:
+            raise Refused(answer["error"])
+        return answer["result"]
+
+    def call(self, method: str, **params: object) -> Any:  # noqa: ANN401
+        """Call a method; raises Refused."""
+        return self.finish(self.begin(method, **params))
+
+    def event(self, topic: str) -> dict[str, Any]:
+        """The next event of this topic; those before are dropped."""
+        while True:
+            while not self.events:
+                self._take()
+            event = self.events.pop(0)
+            if event.get("topic") == topic:
+                return event
+
+    def _take(self) -> None:
+        message = self.receive()
+        if message is None:
+            raise ConnectionResetError("orlopd closed the connection")
+        if "id" in message:
+            self._answers[message["id"]] = message
+        else:
+            assert message["method"] == "event"
+            self.events.append(message["params"])
+
+    def close(self) -> None:
+        """Go away."""
+        self.file.close()
+        self.socket.close()
+
+
+class Orlopd:
+    """The daemon, its directory and its clients."""
+
+    def __init__(self) -> None:
+        # pytest's directories are too deep for a socket (unix(7): 108 bytes)
+        self.root = Path(tempfile.mkdtemp(prefix="orlopd-"))
+        self.socket = self.root / "orlopd.sock"
+        self.process: subprocess.Popen[bytes] | None = None
+        self._clients: list[Client] = []
+        self._manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)  # as systemd is
+        self._manager.bind(str(self.root / "notify"))
+
+    def start(self) -> None:
+        """Start it, and wait until it serves."""
+        environment = {**ENVIRONMENT, "NOTIFY_SOCKET": str(self.root / "notify")}
+        with (self.root / "stderr").open("ab") as errors:
+            self.process = subprocess.Popen(
+                [PROGRAM, "--root", str(self.root)], env=environment, stderr=errors
+            )
+        readable(self._manager.fileno(), 60, "orlopd to be ready")
+        assert self._manager.recv(100) == b"READY=1"
+
+    def client(self) -> Client:
+        """A new connection."""
+        client = Client(self.socket)
+        self._clients.append(client)
+        return client
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        """End it by a signal; its exit status."""
+        assert self.process is not None
+        self.process.send_signal(number)
+        status = self.process.wait(limit(30))
+        self.process = None
+        return status
+
+    def restart(self) -> Client:
+        """Kill it, start another; a connection to that."""
+        self.end(signal.SIGKILL)
+        self.start()
+        return self.client()
+
+    def shims(self) -> list[int]:
+        """The pids of its shims: each leads a session, the workers that it forks don't."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            try:
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+                is_leader = os.getsid(int(entry.name)) == int(entry.name)
+            except (OSError, ValueError):
+                continue
+            if is_leader and os.fsencode(self.root / "s") in map(os.path.dirname, words):
+                found.append(int(entry.name))
+        return found
+
+    def shims_end(self) -> None:
+        """Wait until no shim is left; one that has closed its socket may be on its way out."""
+        for pid in self.shims():
+            ended(pid)
+
+    @property
+    def errors(self) -> str:
+        """What it wrote to stderr."""
+        return (self.root / "stderr").read_text()
+
+    def close(self) -> None:
+        """Remove all containers, and end it."""
+        if self.process is None or self.process.poll() is not None:
+            self.start()
+        client = self.client()
+        # backwards: the first one made the cgroup above all, and so removes it
+        for state in reversed(client.call("container.list")):
+            client.call("container.delete", id=state["id"], force=True)
+        for each in self._clients:
+            each.close()
+        assert self.end() == 0
+        assert self._manager.recv(100) == b"STOPPING=1"
+        self._manager.close()
+        self.shims_end()
+        errors = self.errors
+        shutil.rmtree(self.root)
+        assert errors == ""
+
+
+@pytest.fixture
+def orlopd(watch: Watch) -> Iterator[Orlopd]:
+    assert not watch.found()
+    daemon = Orlopd()
+    daemon.start()
+    yield daemon
+    daemon.close()
+
+
+@pytest.fixture
+def client(orlopd: Orlopd) -> Client:
+    return orlopd.client()

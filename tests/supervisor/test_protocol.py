@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""JSON-RPC 2.0 by hand: what the specification says, and clients that mean harm."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import stat
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from supervisor import failure, jsonrpc
+from supervisor.connection import REQUESTS
+from tests.supervisor.conftest import Refused
+
+if TYPE_CHECKING:
+    from tests.supervisor.conftest import Client, Orlopd
+    from tests.support.bundle import Bundle
+
+pytestmark = [pytest.mark.root, pytest.mark.slow]
+
+
+def ping(number: object) -> dict[str, object]:
+    return {"jsonrpc": "2.0", "id": number, "method": "system.ping"}
+
+
+@pytest.mark.parametrize("number", [1, "one", 1.5, None])
+def test_an_id_comes_back_as_it_was(client: Client, number: object) -> None:
+    client.send(ping(number))
+    assert client.receive() == {"jsonrpc": "2.0", "id": number, "result": "pong"}
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        (b"{\n", failure.PARSE_ERROR),
+        (b"[" * 100_000 + b"\n", failure.PARSE_ERROR),
+        (b"\xff\n", failure.PARSE_ERROR),
+        (b'{"jsonrpc": "2.0", "id": NaN, "method": "system.ping"}\n', failure.PARSE_ERROR),
+        (b"1" * 5000 + b"\n", failure.PARSE_ERROR),
+        (b"[]\n", failure.INVALID_REQUEST),
+        (b"3\n", failure.INVALID_REQUEST),
+        (b'{"method": "system.ping", "id": 1}\n', failure.INVALID_REQUEST),
+        (b'{"jsonrpc": "2.0", "id": {}, "method": "system.ping"}\n', failure.INVALID_REQUEST),
+        (b'{"jsonrpc": "2.0", "id": 1, "method": "no.such"}\n', failure.METHOD_NOT_FOUND),
+        (
+            b'{"jsonrpc": "2.0", "id": 1, "method": "system.ping", "params": [1]}\n',
+            failure.INVALID_PARAMS,
+        ),
+    ],
+)
+def test_what_is_no_request_is_refused_and_the_next_is_served(
+    client: Client, text: bytes, code: int
+) -> None:
+    client.send(text)
+    assert client.receive()["error"]["code"] == code
+    client.send(ping(2))
+    assert client.receive()["result"] == "pong"
+
+
+def test_a_batch_is_answered_by_one_without_its_notifications(client: Client) -> None:
+    notification = {"jsonrpc": "2.0", "method": "system.ping"}
+    client.send([ping(1), notification, 5, ping(2)])
+    answers = client.receive()
+    assert [answer["id"] for answer in answers] == [1, None, 2]
+    client.send([notification])
+    client.send(ping(3))
+    assert client.receive()["id"] == 3  # to notifications alone there is no answer
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "pointer"),
+    [
+        ("container.create", {"id": "a"}, "/bundle"),
+        ("container.create", {"id": "a", "bundle": 3}, "/bundle"),
+        ("container.create", {"id": "a", "bundle": "relative"}, "/bundle"),
+        ("container.create", {"id": "a", "bundle": "/", "labels": {"x": 1}}, "/labels/x"),
+        ("system.ping", {"surplus": 1}, "/surplus"),
+        ("container.list", {"limit": 0}, "/limit"),
+    ],
+)
+def test_an_error_names_the_parameter(
+    client: Client, method: str, params: dict[str, Any], pointer: str
+) -> None:
+    with pytest.raises(Refused) as refused:
+        client.call(method, **params)
+    assert (refused.value.code, refused.value.data["pointer"]) == (failure.INVALID_PARAMS, pointer)
+
+
+def test_a_wait_holds_up_nobody_and_can_be_cancelled_or_time_out(
+    client: Client, bundle: Bundle
+) -> None:
+    bundle.args("sleep").write()
+    client.call("container.run", id="a", bundle=str(bundle.path))
+    waiting = client.begin("container.wait", id="a")
+    assert client.call("system.ping") == "pong"
+    assert client.call("rpc.cancel", id=waiting) is True
+    with pytest.raises(Refused) as refused:
+        client.finish(waiting)
+    assert refused.value.code == failure.CANCELLED
+    with pytest.raises(Refused) as refused:
+        client.call("container.wait", id="a", timeout=0.01)
+    assert refused.value.code == failure.TIMEOUT
+    assert client.call("container.state", id="a")["status"] == "running"
+
+
+def test_what_a_request_began_goes_on_without_its_client(
+    orlopd: Orlopd, client: Client, bundle: Bundle
+) -> None:
+    bundle.args("sleep").write()
+    client.call("events.subscribe")
+    other = orlopd.client()
+    other.begin("container.run", id="a", bundle=str(bundle.path))
+    other.close()
+    assert client.event("start")["container"] == "a"
+
+
+def test_a_client_that_sends_no_more_is_answered(orlopd: Orlopd) -> None:
+    client = orlopd.client()
+    client.send(json.dumps(ping(1)).encode())  # not even the end of the line, as `printf | socat`
+    client.socket.shutdown(socket.SHUT_WR)
+    assert client.receive()["result"] == "pong"
+    assert client.receive() is None
+
+
+def test_a_line_that_is_too_long_ends_its_connection_alone(orlopd: Orlopd, client: Client) -> None:
+    hostile = orlopd.client()
+    try:
+        hostile.send(b"x" * (jsonrpc.LINE_LIMIT * 3))
+        answer = hostile.receive()
+    except (BrokenPipeError, ConnectionResetError):
+        answer = None  # it was still sending when the connection was closed
+    assert answer is None or answer["error"]["code"] == failure.INVALID_REQUEST
+    assert client.call("system.ping") == "pong"
+
+
+def test_a_client_that_never_reads_is_not_read_from(orlopd: Orlopd, client: Client) -> None:
+    hostile = orlopd.client()
+    hostile.socket.setblocking(False)  # noqa: FBT003 - takes no keyword
+    line = json.dumps({**ping(1), "method": "rpc.discover"}).encode() + b"\n"
+    for _ in range(10_000):
+        try:
+            hostile.socket.send(line * REQUESTS)
+        except BlockingIOError:
+            break
+        assert client.call("system.ping") == "pong"
+    else:
+        pytest.fail("orlopd reads on from a client that doesn't read its answers")
+    assert client.call("system.ping") == "pong"
+
+
+def test_the_socket_is_for_its_user_alone(orlopd: Orlopd) -> None:
+    assert stat.S_IMODE(os.stat(orlopd.socket).st_mode) == 0o600
+    assert stat.S_IMODE(os.stat(orlopd.root).st_mode) == 0o700
