@@ -127,7 +127,9 @@ network_config_dir = "{self.directory}/networks"
 
     def remove_all(self) -> None:
         """Remove all pods and containers, whatever their state, and their volumes."""
-        self("pod", "rm", "--all", "--force", "--time=0")
+        # Podman's clean-up process and this may unmount the same thing, and then it says busy.
+        if self("pod", "rm", "--all", "--force", "--time=0", check=False).returncode:
+            self("pod", "rm", "--all", "--force", "--time=0")
         self("rm", "--all", "--force", "--volumes", "--time=0")
         # Podman makes a pod's cgroup in the hierarchies of v1 controllers, and removes only these.
         for cgroup in hierarchies.below(f"{self.room.cgroup}/libpod_parent"):

@@ -69,7 +69,7 @@ def test_a_command_that_can_not_run_gives_the_status_of_runc(
 
 def test_a_container_lives(rootless_podman: PodmanRootless, runtime: Runtime) -> None:
     podman = rootless_podman
-    script = "trap 'echo told; exit 7' TERM; echo out; while :; do sleep 0.1; done"
+    script = "trap 'echo told; exit 7' TERM; echo out; sleep 1000 & while :; do wait; done"
     options = ("--detach", "--name=c", "--network=none", "--memory=32m")
     podman.using(runtime, "run", *options, IMAGE, "sh", "-c", script)
     result = podman("exec", "c", "sh", "-c", "echo inside; exit 4", check=False)
