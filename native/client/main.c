@@ -137,12 +137,18 @@ static bool accepted(int channel, int argc, char **argv)
 	       channel_receive(channel, &message) && message.op.kind == CALL_ACCEPT && channel_wait_long(channel);
 }
 
-/* What only the process itself can do: say when it began, and pass on what a container says to a manager. */
+/*
+ * What only the process itself can do: say when it began, pass on what a container says to a manager, and be
+ * above what criu starts (a container of one of these names is done cold, too, and no worse for it).
+ */
 static bool is_its_own(int argc, char **argv)
 {
-	for (int i = 1; i < argc; i++)
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "restore") == 0 || strcmp(argv[i], "checkpoint") == 0)
+			return true;
 		if (strncmp(argv[i] + strspn(argv[i], "-"), "timeline", strlen("timeline")) == 0 && argv[i][0] == '-')
 			return true;
+	}
 	return getenv("NOTIFY_SOCKET") != NULL;
 }
 

@@ -208,6 +208,55 @@ def test_a_pre_dump_is_the_parent_of_a_checkpoint(trap: Trap, tmp_path: Path, or
 
 
 @works
+def test_pages_come_through_a_page_server(trap: Trap, images: str, orlop: Cli) -> None:
+    os.mkdir(images)
+    status, written = os.pipe()
+    server = subprocess.Popen(
+        ["criu", "page-server", "--images-dir", images, "--address", "127.0.0.1", "--port", "0",
+         "--status-fd", str(written)],
+        pass_fds=[written],
+        stdout=subprocess.PIPE,
+    )  # fmt: skip
+    os.close(written)
+    try:
+        readable(status, 20, "the page server")
+        address = f"127.0.0.1:{listening(server.pid)}"
+        orlop("checkpoint", "--page-server", address, "--image-path", images, trap.container.id)
+        assert server.wait(timeout=limit(20)) == 0
+    finally:
+        server.kill()
+        server.communicate()
+        os.close(status)
+    assert any(name.startswith("pages-") for name in os.listdir(images))
+    with restored(trap.container, images) as output:
+        assert trap.goes_on(output)
+
+
+def listening(pid: int) -> int:
+    """The port that a process listens at (proc_net(5))."""
+    sockets = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+    with open(f"/proc/{pid}/net/tcp") as file:
+        rows = [line.split() for line in file][1:]
+    (port,) = [
+        int(row[1].split(":")[1], 16)
+        for row in rows
+        if row[3] == "0A" and f"socket:[{row[9]}]" in sockets
+    ]
+    return port
+
+
+@works
+def test_tcp_and_file_lock_flags_reach_criu(trap: Trap, images: str, orlop: Cli) -> None:
+    flags = ["--tcp-established", "--file-locks", "--ext-unix-sk", "--shell-job"]
+    orlop(
+        "checkpoint", *flags, "--link-remap", "--empty-ns=network", "--image-path", images,
+        trap.container.id,
+    )  # fmt: skip
+    with restored(trap.container, images, *flags, "--empty-ns=network") as output:
+        assert trap.goes_on(output)
+
+
+@works
 def test_a_terminal_is_handed_over_again(
     bundle: Bundle, container: Container, images: str, orlop: Cli, tmp_path: Path
 ) -> None:

@@ -61,6 +61,20 @@ def test_a_call_is_done_by_the_planner(planner: Planner) -> None:
     assert output.startswith("orlop version")
 
 
+@pytest.mark.parametrize("words", [["features", "--timeline=x"], ["restore", "--help"]])
+def test_what_only_the_process_itself_can_do_is_not_handed_on(
+    planner: Planner, words: list[str]
+) -> None:
+    process = subprocess.Popen(
+        [*cli.program(), *words],
+        env={**cli.ENVIRONMENT, "ORLOP_PLANNER": str(planner.socket)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    process.wait(timeout=limit(30))
+    assert planner.said(process.pid) == ""
+
+
 def test_two_callers_at_once_have_two_workers(planner: Planner, orlop: Cli) -> None:
     env = {**cli.ENVIRONMENT, "ORLOP_PLANNER": str(planner.socket)}
     running = [orlop.spawn("features", env=env) for _ in range(40)]
