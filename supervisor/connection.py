@@ -110,6 +110,8 @@ class Connection:
     async def send(self, message: object) -> None:
         """Send a message, when the ones before are on their way. Raises ConnectionError."""
         async with self._sending:
+            if self._writer.is_closing():  # asyncio would only complain to its log
+                raise ConnectionResetError
             self._writer.write(jsonrpc.pack(message))
             await self._writer.drain()
 

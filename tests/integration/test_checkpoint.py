@@ -22,7 +22,7 @@ from tests.support.features import requires
 from tests.support.waiting import limit, readable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.support.bundle import Bundle
@@ -240,6 +240,43 @@ def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as found:
         port: int = found.getsockname()[1]
         return port
+
+
+@works
+def test_pages_are_fetched_when_they_are_touched(
+    bundle: Bundle,
+    trap: Trap,
+    make_container: Callable[[Bundle], Container],
+    images: str,
+    orlop: Cli,
+    tmp_path: Path,
+) -> None:
+    port, work = str(free_port()), tmp_path / "work"
+    work.mkdir()
+    status, written = os.pipe()
+    source = orlop.spawn(
+        "checkpoint", "--lazy-pages", "--page-server", f"127.0.0.1:{port}", "--status-fd",
+        str(written), "--image-path", images, trap.container.id, pass_fds=[written],
+    )  # fmt: skip
+    os.close(written)
+    readable(status, 60, "the pages' server")
+    assert os.read(status, 1) == b"\0", source.stderr.read_text()
+    os.close(status)
+    fetcher = subprocess.Popen(
+        ["criu", "lazy-pages", "--page-server", "--address", "127.0.0.1", "--port", port,
+         "--images-dir", images, "--work-dir", str(work)],
+    )  # fmt: skip
+    try:
+        bundle.linux["cgroupsPath"] = f"{bundle.cgroup}-again"  # the first is still there
+        again = make_container(bundle)
+        with restored(again, images, "--lazy-pages", "--work-path", str(work)) as output:
+            again.kill("SIGUSR1")
+            assert read(output) == "SIGUSR1\n"
+        assert source.result(60).returncode == 0
+        assert fetcher.wait(timeout=limit(60)) == 0
+    finally:
+        fetcher.kill()
+        fetcher.wait()
 
 
 @works
