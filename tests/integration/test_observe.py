@@ -52,6 +52,8 @@ def test_ps_json_is_the_pids_on_one_line(container: Container) -> None:
 
 
 def test_ps_shows_the_containers_processes_alone(container: Container) -> None:
+    if subprocess.run(["ps", "-ef"], check=False, capture_output=True).returncode:
+        pytest.skip("ps -ef doesn't work here: User Mode Linux tells no boot time")
     pid = sleeping(container)
     heading, line = container.cli("ps", container.id).stdout.splitlines()
     column = heading.split().index("PID")
@@ -108,6 +110,9 @@ def test_stats_have_the_members_that_runc_prints(
         os.close(nowhere)
     ours = usage(container)
     assert shape(ours["cpu"]["usage"]) == shape(theirs["cpu"]["usage"])
+    for each in (ours, theirs):
+        each["memory"].pop("cache", None)  # left out where it happens to be 0
+        each["memory"]["usage"].pop("max", None)  # on v2: memory.peak, younger than runc 1.1
     for name in ("cpuset", "memory", "pids", "intel_rdt", "network_interfaces"):
         assert shape(ours[name]) == shape(theirs[name])
     assert list(ours) == list(theirs)
