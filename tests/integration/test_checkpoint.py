@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support import hierarchies
 from tests.support.cli import ENVIRONMENT, is_orlop
 from tests.support.descriptor_socket import DescriptorSocket
 from tests.support.features import requires
@@ -274,6 +275,8 @@ def test_pages_are_fetched_when_they_are_touched(
             assert read(output) == "SIGUSR1\n"
         assert source.result(60).returncode == 0
         assert fetcher.wait(timeout=limit(60)) == 0
+        again.delete("--force")  # the first made what is above both, and went first
+        hierarchies.remove(bundle.cgroup.rpartition("/")[0])
     finally:
         fetcher.kill()
         fetcher.wait()
