@@ -35,6 +35,9 @@ build: .venv/.built ## the native part, the compiled schemas, the development la
 lint: .venv/.tools .venv/.built ## ruff, mypy, shellcheck and the C compiler's warnings
 	@scripts/test.sh tests/unit/test_linters.py $(ARGS)
 
+bench: .venv/.engines .venv/.built ## this project beside runc, crun, containerd, Docker and Podman, in one run (ARGS=--quick)
+	@.venv/bin/python -m bench $(ARGS)
+
 fuzz: .venv/.tools .venv/.built ## plans that a coverage-guided fuzzer makes (FUZZ_SECONDS=300)
 	@scripts/fuzz.sh
 
@@ -67,4 +70,4 @@ clean: ## remove the environment and everything built
 .venv/.built: .venv/.ready scripts/build.sh scripts/launcher.sh $(BUILD_INPUTS)
 	@scripts/build.sh
 
-.PHONY: help run test test-unit test-engines test-warm test-vm test-guests build lint fuzz analyze fmt install uninstall clean
+.PHONY: help run test test-unit test-engines test-warm test-vm test-guests build lint bench fuzz analyze fmt install uninstall clean

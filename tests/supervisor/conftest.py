@@ -133,6 +133,12 @@ class Orlopd:
         self._clients.append(client)
         return client
 
+    @property
+    def pid(self) -> int:
+        """The daemon's."""
+        assert self.process is not None
+        return self.process.pid
+
     def end(self, number: int = signal.SIGTERM) -> int:
         """End it by a signal; its exit status."""
         assert self.process is not None
