@@ -61,13 +61,19 @@ class Copy:
     def __init__(self, loop: Loop, source: int, sink: FdSink) -> None:
         self._loop = loop
         self._source = source
-        self._sink = sink
+        self.sink = sink
         self._pending = b""
         self._last = False  # what is there now is all that is to be copied
         self.ended = False
         self.on_end: Callable[[], None] | None = None
         os.set_blocking(source, False)
-        loop.watch(source, READ, self._on_readable)
+        self._await()
+
+    def _await(self) -> None:
+        try:
+            self._loop.watch(self._source, READ, self._on_readable)
+        except PermissionError:  # a regular file can always be read (epoll_ctl(2), EPERM)
+            self.sink.when_ready(lambda: self._on_readable(0))
 
     def _on_readable(self, _events: int) -> None:
         try:
@@ -89,16 +95,16 @@ class Copy:
 
     def _push(self) -> None:
         try:
-            taken = self._sink.write(self._pending)
+            taken = self.sink.write(self._pending)
         except OSError:
             self.close()
             return
         self._pending = self._pending[taken:]
         if self._pending:
             self._loop.forget(self._source)
-            self._sink.when_ready(self._pushed)
+            self.sink.when_ready(self._pushed)
         else:
-            self._loop.watch(self._source, READ, self._on_readable)
+            self._await()
 
     def _pushed(self) -> None:
         """The sink had room again."""
@@ -126,7 +132,7 @@ class Copy:
         self.ended = True
         self._loop.forget(self._source)
         os.close(self._source)
-        self._sink.close()
+        self.sink.close()
         self._pending = b""
         if self.on_end is not None:
             self.on_end()

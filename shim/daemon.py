@@ -6,6 +6,8 @@ from __future__ import annotations
 import gc
 import os
 
+from shim import messages
+from shim.attach import StreamService
 from shim.loop import Loop
 from shim.preload import preload
 from shim.publisher import Publisher
@@ -52,7 +54,9 @@ class Daemon:
         self._idle: Timer | None = None
         self._ending = False
         methods = TaskService(self).methods()
-        self._server = Server(self.loop, listener, dict.fromkeys(NAMES, methods))
+        streams = {messages.STREAMS: StreamService(self).methods()}
+        services = {**dict.fromkeys(NAMES, methods), **streams}
+        self._server = Server(self.loop, listener, services)
         self._server.on_idle = self.settle
 
     def run(self) -> None:

@@ -83,6 +83,18 @@ CONNECTED = Table(Field(1, "shim_pid", UINT), Field(2, "task_pid", UINT), Field(
 SHUTDOWN = Table(Field(1, "id"), Field(2, "now", BOOL))
 PROCESS_DETAILS = Table(Field(1, "exec_id"))
 
+# a service of our own: shim.attach
+STREAMS = "orlop.shim.v1.Streams"
+ATTACHED = "attach:"  # as stdin, stdout or stderr: whoever attaches
+ATTACH = Table(
+    Field(1, "id"),
+    Field(2, "exec_id"),
+    Field(3, "stdin", BOOL),
+    Field(4, "stdout", BOOL),
+    Field(5, "stderr", BOOL),
+    Field(6, "ends_input", BOOL),
+)
+
 # events
 ENVELOPE = Table(
     Field(1, "timestamp", of=TIMESTAMP),

@@ -26,17 +26,21 @@ _CONNECTIONS = 64
 _CALLS = 4096  # unanswered ones of one connection: Wait stays so for a process's life
 _UNREAD = 16 << 20  # bytes of answers that a client may leave lying
 _CHUNK = 65536
+_INT = struct.Struct("i")
+_DESCRIPTORS = 3  # that a request may bring
+_SCM_SPACE = _socket.CMSG_SPACE(_DESCRIPTORS * _INT.size)
 _CREDENTIALS = struct.Struct("iII")  # struct ucred: pid, uid, gid
 
 
 class Call:
     """One request; answered once, at any time, and harmlessly so after its client has gone."""
 
-    __slots__ = ("_answer", "_connection", "method", "stream", "values")
+    __slots__ = ("_answer", "_connection", "_descriptors", "method", "stream", "values")
 
     def __init__(
         self, connection: Connection, stream: int, method: str, values: Values, answer: Table
     ) -> None:
+        self._descriptors = connection.take_descriptors()
         self._connection: Connection | None = connection
         self._answer = answer
         self.stream = stream
@@ -51,12 +55,19 @@ class Call:
         """Answer with an error."""
         self._send({"status": {"code": code, "message": message}})
 
+    def take_descriptors(self) -> list[int]:
+        """What came with the request; the caller's from now on."""
+        taken, self._descriptors = self._descriptors, []
+        return taken
+
     @property
     def is_open(self) -> bool:
         """Whether somebody still waits for the answer."""
         return self._connection is not None and self._connection.is_open
 
     def _send(self, response: Values) -> None:
+        for fd in self.take_descriptors():  # nobody took them
+            os.close(fd)
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.answer(self.stream, response)
@@ -71,6 +82,7 @@ class Connection:
         self._frames = Frames()
         self._out = bytearray()
         self._last_stream = 0
+        self._descriptors: list[int] = []
         self._calls = 0
         self.is_open = True
         connection.settimeout(0)
@@ -84,17 +96,36 @@ class Connection:
 
     def _read(self) -> None:
         try:
-            data = self._socket.recv(_CHUNK)
+            data, control, _, _ = self._socket.recvmsg(_CHUNK, _SCM_SPACE, _socket.MSG_CMSG_CLOEXEC)
         except BlockingIOError:
             return
         except OSError:
-            data = b""
+            data, control = b"", []
         if not data:
             self.close()
             return
-        for frame in self._frames.add(data):
+        frames, received = self._frames.add(data), _descriptors(control)
+        for number, frame in enumerate(frames, 1):
+            if number == len(frames):  # a read ends where descriptors came (unix(7))
+                self._keep(received)
+                received = []
             if self.is_open and frame.kind == ttrpc.REQUEST:  # other types are to be ignored
                 self._take(frame)
+        if received:
+            self._keep(received)  # of a request whose end is to come
+
+    def _keep(self, descriptors: list[int]) -> None:
+        """Have these for the next request; those of one that was refused are closed."""
+        for fd in self.take_descriptors():
+            os.close(fd)
+        self._descriptors = descriptors if self.is_open else []
+        for fd in [] if self.is_open else descriptors:
+            os.close(fd)
+
+    def take_descriptors(self) -> list[int]:
+        """Those of the request that is being dispatched."""
+        taken, self._descriptors = self._descriptors, []
+        return taken
 
     def _take(self, frame: Frame) -> None:
         self._calls += 1
@@ -154,7 +185,17 @@ class Connection:
             self.is_open = False
             self._server.loop.forget(self._socket.fileno())
             self._socket.close()
+            self._keep([])
             self._server.closed(self)
+
+
+def _descriptors(control: list[tuple[int, int, bytes]]) -> list[int]:
+    """What came with some bytes: SCM_RIGHTS is all that a unix socket is asked for."""
+    found = []
+    for _, _, rights in control:
+        whole = len(rights) - len(rights) % _INT.size
+        found += [fd for (fd,) in _INT.iter_unpack(rights[:whole])]
+    return found
 
 
 class Server:

@@ -13,7 +13,7 @@ from runtime import kill, state
 from runtime.errors import NotRunning
 from shim import exits, messages, metrics, options, ttrpc, works
 from shim.stdio import Paths, Stdio, keep
-from shim.task import Process, Task, exit_values
+from shim.task import Process, Task, exit_values, find, find_task
 from shim.ttrpc import RpcError
 from shim.worker import failure
 from shim.works import Place
@@ -61,20 +61,14 @@ class TaskService:
             "Connect": (process, messages.CONNECTED, self.connect),
             "Shutdown": (messages.SHUTDOWN, empty, self.shutdown),
         }
-        return {name: (*tables, _guarded(serve)) for name, (*tables, serve) in table.items()}  # type: ignore[misc]
+        return {name: (*tables, guarded(serve)) for name, (*tables, serve) in table.items()}  # type: ignore[misc]
 
     def _task(self, call: Call) -> Task:
         """The task that is called. Raises RpcError."""
-        task = self._tasks.get(call.values["id"])
-        if task is None or not task.init.pid:
-            raise RpcError(
-                ttrpc.NOT_FOUND, f"container {call.values['id']!r}: container not created"
-            )
-        return task
+        return find_task(self._tasks, call)
 
     def _process(self, call: Call) -> tuple[Task, Process]:
-        task = self._task(call)
-        return task, task.process(call.values["exec_id"])
+        return find(self._tasks, call)
 
     # -- create, start, exec
 
@@ -176,6 +170,15 @@ class TaskService:
         if not task.init.is_alive or task.init.withheld is not None:
             raise RpcError(ttrpc.FAILED_PRECONDITION, "cannot exec in a stopped container")
         stdio = process.stdio = Stdio(self._daemon.loop, process.paths)
+        try:
+            for attached in process.attached:
+                stdio.connect(attached)
+        except RpcError:
+            process.close()
+            process.stdio = None
+            raise
+        finally:
+            process.attached = []
         process.starting = True
 
         def done(result: object, error: RpcError | None) -> None:
@@ -330,6 +333,7 @@ class TaskService:
 
     def _delete_exec(self, task: Task, process: Process) -> None:
         task.execs.pop(process.exec_id, None)
+        process.close()
         exits.forget(task.place.bundle, process.exec_id)
         for call in process.deletions:
             call.reply(_deleted(process))
@@ -398,7 +402,7 @@ def _deleted(process: Process) -> Values:
     return values
 
 
-def _guarded(serve: Callable[[Call], None]) -> Callable[[Call], None]:
+def guarded(serve: Callable[[Call], None]) -> Callable[[Call], None]:
     """A method whose errors become answers."""
 
     def guarded(call: Call) -> None:

@@ -13,7 +13,7 @@ import stat
 import struct
 import termios
 
-from shim import ttrpc
+from shim import messages, ttrpc
 from shim.copy import Copy, FdSink
 from shim.ttrpc import RpcError
 
@@ -21,9 +21,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from shim.attach import Attached
     from shim.log_file import FileSink
     from shim.logger import Logger
     from shim.loop import Loop
+    from shim.tee import Tee
 
 _TIOCGPTPEER = 0x5441  # ioctl_tty(2), Linux 4.13
 _WINSIZE = struct.Struct("4H")
@@ -57,8 +59,11 @@ class Stdio:
         self._paths = paths
         self._owner = owner
         self._input: Copy | None = None
-        self._outputs: list[Copy] = []
-        self._sinks: list[FdSink | FileSink] = []
+        self._outputs: dict[int, Copy] = {}
+        self._sinks: list[FdSink | FileSink | Tee] = []
+        self._keyboard: FdSink | None = None  # stdin of whoever attaches
+        self._ends_input = False
+        self._early: list[Attached] = []  # who waits for the terminal
         self._stdin = -1  # held, so that the end of input comes when the master says so
         self._terminal = -1
         self._slave = -1
@@ -93,11 +98,17 @@ class Stdio:
     def _open_input(self, path: str) -> int:
         if not path:
             return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-        source = self._open_stdin(path)
+        source = -1 if path == messages.ATTACHED else self._open_stdin(path)
         reader, writer = self._pipe(0)
         os.set_blocking(writer, False)
-        self._input = Copy(self._loop, source, FdSink(self._loop, writer))
+        self._feed(source, FdSink(self._loop, writer))
         return reader
+
+    def _feed(self, source: int, sink: FdSink) -> None:
+        if source < 0:
+            self._keyboard = sink
+        else:
+            self._input = Copy(self._loop, source, sink)
 
     def _open_stdin(self, path: str) -> int:
         source = _open_fifo(path, os.O_RDONLY)
@@ -111,10 +122,14 @@ class Stdio:
             return os.dup(self.logger.writers[number])
         sink = self._sink(path, number)
         reader, writer = self._pipe(1)
-        self._add_output(Copy(self._loop, reader, sink))  # type: ignore[arg-type] # the same methods
+        self._add_output(number, Copy(self._loop, reader, sink))  # type: ignore[arg-type] # the same methods
         return writer
 
-    def _sink(self, path: str, number: int) -> FdSink | FileSink:
+    def _sink(self, path: str, number: int) -> FdSink | FileSink | Tee:
+        if path == messages.ATTACHED:
+            from shim.tee import Tee
+
+            return Tee(self._loop, None)
         if self.logger is not None:
             fd = os.dup(self.logger.writers[number])
             os.set_blocking(fd, False)
@@ -136,9 +151,9 @@ class Stdio:
             os.fchown(ends[theirs], *self._owner)
         return ends
 
-    def _add_output(self, copy: Copy) -> None:
+    def _add_output(self, number: int, copy: Copy) -> None:
         copy.on_end = self._output_ended
-        self._outputs.append(copy)
+        self._outputs[number] = copy
 
     @property
     def is_terminal(self) -> bool:
@@ -154,11 +169,60 @@ class Stdio:
         flags = os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC
         self._slave = fcntl.ioctl(master, _TIOCGPTPEER, flags)
         for sink in self._sinks:
-            self._add_output(Copy(self._loop, os.dup(master), sink))  # type: ignore[arg-type] # as above
+            self._add_output(1, Copy(self._loop, os.dup(master), sink))  # type: ignore[arg-type] # as above
         self._sinks = []
         if self._paths.stdin:
-            source = self._open_stdin(self._paths.stdin)
-            self._input = Copy(self._loop, source, FdSink(self._loop, os.dup(master)))
+            is_attached = self._paths.stdin == messages.ATTACHED
+            source = -1 if is_attached else self._open_stdin(self._paths.stdin)
+            self._feed(source, FdSink(self._loop, os.dup(master)))
+        waiting, self._early = self._early, []
+        for attached in waiting:
+            self.connect(attached)
+
+    def connect(self, attached: Attached) -> None:
+        """Let somebody read output or write input. Owns their descriptors. Raises RpcError."""
+        if self._paths.terminal and self._terminal < 0:
+            self._early.append(attached)
+            return
+        try:
+            self._connect_input(attached)
+            for number, copy in self._outputs.items():
+                self._connect_output(copy, attached.take(number))
+        finally:
+            attached.close()  # of a stream that has ended: its reader sees that
+
+    def _connect_input(self, attached: Attached) -> None:
+        source = attached.take(0)
+        if source < 0:
+            return
+        if self._keyboard is None or (self._input is not None and not self._input.ended):
+            os.close(source)
+            why = "is closed" if self._keyboard is None else "is written by somebody else"
+            raise RpcError(ttrpc.FAILED_PRECONDITION, f"stdin {why}")
+        self._ends_input = attached.ends_input
+        self._input = Copy(self._loop, source, _Input(self, self._keyboard))  # type: ignore[arg-type] # the same methods
+
+    def _connect_output(self, copy: Copy, fd: int) -> None:
+        from shim.tee import Tee
+
+        if fd < 0:
+            return
+        if copy.ended:
+            os.close(fd)
+            return
+        if not isinstance(copy.sink, Tee):
+            copy.sink = Tee(self._loop, copy.sink)  # type: ignore[assignment] # the same methods
+        copy.sink.add(fd)  # type: ignore[attr-defined]
+
+    def input_ended(self) -> None:
+        """Who wrote to stdin has gone."""
+        if self._ends_input:
+            self._end_input()
+
+    def _end_input(self) -> None:
+        keyboard, self._keyboard = self._keyboard, None
+        if keyboard is not None:
+            keyboard.close()
 
     def resize(self, width: int, height: int) -> None:
         """Give the terminal a size, in characters. Raises RpcError where there is none."""
@@ -180,6 +244,9 @@ class Stdio:
         if self._stdin >= 0:
             os.close(self._stdin)
             self._stdin = -1
+        self._ends_input = True
+        if self._input is None or self._input.ended:
+            self._end_input()
 
     def exited(self) -> None:
         """The process has ended: a terminal has nothing more to say, a pipe may have."""
@@ -187,12 +254,12 @@ class Stdio:
             self._input.close()
         self.close_stdin()
         if self._terminal >= 0:
-            for copy in self._outputs:
+            for copy in list(self._outputs.values()):
                 copy.finish()
 
     def drain(self, seconds: float, done: Callable[[], None]) -> None:
         """Call `done` when all output is copied, or after so long: somebody may keep the pipe."""
-        if all(copy.ended for copy in self._outputs):
+        if self._has_drained():
             self.close()
             done()
             return
@@ -205,7 +272,7 @@ class Stdio:
                 done()
 
         def give_up() -> None:
-            for copy in self._outputs:
+            for copy in list(self._outputs.values()):
                 copy.finish()  # what is in the pipe yet, if the reader takes it
             finish()
 
@@ -213,23 +280,43 @@ class Stdio:
         self._drained = finish
 
     def _output_ended(self) -> None:
-        if self._drained is not None and all(copy.ended for copy in self._outputs):
+        if self._drained is not None and self._has_drained():
             self._drained()
+
+    def _has_drained(self) -> bool:
+        return all(copy.ended for copy in self._outputs.values())
 
     def close(self) -> None:
         """Close everything. May be called again."""
         self.started()
         self.close_stdin()
-        for copy in (self._input, *self._outputs):
+        for copy in (self._input, *self._outputs.values()):
             if copy is not None:
                 copy.close()
         for sink in self._sinks:
             sink.close()
         self._sinks = []
+        self._end_input()
+        for attached in self._early:
+            attached.close()
+        self._early = []
         for fd in (self._slave, self._terminal):
             if fd >= 0:
                 os.close(fd)
         self._slave = self._terminal = -1
+
+
+class _Input:
+    """The sink of whoever writes to stdin now: stdin goes on after them, unless they end it."""
+
+    def __init__(self, stdio: Stdio, keyboard: FdSink) -> None:
+        self._stdio = stdio
+        self.write = keyboard.write
+        self.when_ready = keyboard.when_ready
+
+    def close(self) -> None:
+        """No more of them."""
+        self._stdio.input_ended()
 
 
 def keep(stdio: Stdio) -> Sequence[int]:

@@ -16,9 +16,10 @@ from spec.errors import OrlopError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from runtime.cgroups.cgroup import Cgroup
+    from shim.attach import Attached
     from shim.daemon import Daemon
     from shim.exits import Exit
     from shim.loop import Timer
@@ -38,6 +39,7 @@ class Process:
     """
 
     __slots__ = (
+        "attached",
         "deletions",
         "end",
         "exec_id",
@@ -57,6 +59,7 @@ class Process:
         self.exec_id = exec_id
         self.paths = paths
         self.stdio: Stdio | None = None
+        self.attached: list[Attached] = []  # before there was any stdio
         self.pid = 0
         self.running = False
         self.starting = False
@@ -94,6 +97,13 @@ class Process:
         end, self.withheld = self.withheld, None
         self.end = end
         self.task.tell_exit(self, end)
+
+    def close(self) -> None:
+        """Let go of its descriptors."""
+        if self.stdio is not None:
+            self.stdio.close()
+        for attached in self.attached:
+            attached.close()
 
     def answer(self, call: Call) -> None:
         """Answer a Wait, now or at the exit."""
@@ -254,8 +264,21 @@ class Task:
         """Let go of everything: it is deleted, or was never made."""
         self._end_watch()
         for process in (self.init, *self.execs.values()):
-            if process.stdio is not None:
-                process.stdio.close()
+            process.close()
+
+
+def find(tasks: Mapping[str, Task], call: Call) -> tuple[Task, Process]:
+    """The task and the process that are called. Raises RpcError."""
+    task = find_task(tasks, call)
+    return task, task.process(call.values["exec_id"])
+
+
+def find_task(tasks: Mapping[str, Task], call: Call) -> Task:
+    """The task that is called. Raises RpcError."""
+    task = tasks.get(call.values["id"])
+    if task is None or not task.init.pid:
+        raise RpcError(ttrpc.NOT_FOUND, f"container {call.values['id']!r}: container not created")
+    return task
 
 
 def exit_values(end: Exit) -> Values:

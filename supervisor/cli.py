@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from runtime.version import VERSION
 from spec.errors import OrlopError
-from supervisor.api import Api
+from supervisor import api
 from supervisor.connection import Connection
 from supervisor.jsonrpc import LINE_LIMIT
 from supervisor.store import Store
@@ -70,7 +70,7 @@ async def _serve(root: str, group: str) -> None:
     store = Store(root, _shim_program())
     await store.recover()
     listener = _activated() or _listen(os.path.join(store.root, "orlopd.sock"), gid)
-    front = Front(Api(store).methods(), any_user=bool(group))
+    front = Front(api.methods(store), any_user=bool(group))
     server = await asyncio.start_unix_server(front.serve, sock=listener, limit=LINE_LIMIT)
     _notify("READY=1")
     await ended.wait()

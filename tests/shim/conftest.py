@@ -141,6 +141,12 @@ class Shim:
         """What it wrote for containerd's log."""
         return (self.bundle.path / "log").read_text()
 
+    def end(self, client: Client) -> None:
+        """Kill the container, and finish."""
+        client.call("Kill", id=self.id, signal=9)
+        client.call("Wait", id=self.id)
+        self.finish(client)
+
     def finish(self, client: Client) -> None:
         """Delete the container, which has ended, and have the shim go away."""
         client.call("Delete", id=self.id)

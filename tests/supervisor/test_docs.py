@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from supervisor import openrpc
-from supervisor.api import Api
+from supervisor import api, openrpc
 
 if TYPE_CHECKING:
     from supervisor.method import Method
@@ -22,7 +21,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "rpc.md"
 
 @pytest.fixture
 def methods() -> dict[str, Method]:
-    return Api(cast("Store", None)).methods()  # the table alone
+    return api.methods(cast("Store", None))  # the table alone
 
 
 def test_the_page_is_made_from_the_methods(methods: dict[str, Method]) -> None:

@@ -13,6 +13,7 @@ from shim.ttrpc import Frame, Frames, RpcError
 from tests.support.waiting import SLOWNESS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from shim.protobuf import Table, Values
@@ -38,6 +39,7 @@ METHODS: dict[str, tuple[Table, Table]] = {
     "Stats": (messages.PROCESS_ID, messages.STATS),
     "Connect": (messages.PROCESS_ID, messages.CONNECTED),
     "Shutdown": (messages.SHUTDOWN, messages.EMPTY),
+    "Attach": (messages.ATTACH, messages.EMPTY),
 }
 
 
@@ -68,22 +70,26 @@ class Client:
         self._answers: dict[int, bytes] = {}
         self._stream = -1
 
-    def begin(self, method: str, **values: object) -> Pending:
-        """Send a request."""
+    def begin(self, method: str, fds: Sequence[int] = (), /, **values: object) -> Pending:
+        """Send a request, with descriptors perhaps."""
         request, answer = METHODS[method]
         self._stream += 2
-        self.send_frame(self._stream, TASK, method, request.encode(values))
+        service = messages.STREAMS if method == "Attach" else TASK
+        self.send_frame(self._stream, service, method, request.encode(values), fds)
         return Pending(self, self._stream, answer)
 
-    def send_frame(self, stream: int, service: str, method: str, payload: bytes) -> None:
+    def send_frame(
+        self, stream: int, service: str, method: str, payload: bytes, fds: Sequence[int] = ()
+    ) -> None:
         """Send any request."""
         request = {"service": service, "method": method, "payload": payload}
         frame = Frame(stream, ttrpc.REQUEST, 0, messages.REQUEST.encode(request))
-        self.socket.sendall(frame.pack())
+        sent = socket.send_fds(self.socket, [frame.pack()], fds)
+        assert sent == len(frame.pack())
 
-    def call(self, method: str, **values: object) -> Values:
+    def call(self, method: str, fds: Sequence[int] = (), /, **values: object) -> Values:
         """Call a method; raises RpcError."""
-        return self.begin(method, **values).result()
+        return self.begin(method, fds, **values).result()
 
     def receive(self, stream: int) -> Values:
         """The response of a stream; those of others are kept."""

@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The methods of the API, by theme, with the schemas that parameters are checked against."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from supervisor.api.events import Events
+from supervisor.api.life import Life
+from supervisor.api.questions import Questions
+from supervisor.api.system import System
+
+if TYPE_CHECKING:
+    from supervisor.method import Method
+    from supervisor.store import Store
+
+
+def methods(store: Store) -> dict[str, Method]:
+    """Every method, by name."""
+    table: dict[str, Method] = {}
+    for theme in (System(store, lambda: table), Life(store), Questions(store), Events(store)):
+        table.update((method.name, method) for method in theme.methods())
+    return table

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`container.*`: every way from one status to the next."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from runtime import signals
+from runtime.errors import UsageError
+from supervisor.api import views
+from supervisor.api.schemas import FLAG, ID, LABELS, NOTHING, OBJECT, TEXT
+from supervisor.failure import INVALID_PARAMS, Failure
+from supervisor.method import Method
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from supervisor.connection import Call
+    from supervisor.container import Container
+    from supervisor.method import Params, Schema
+    from supervisor.store import Store
+
+_SIGNAL: Schema = {"type": ["string", "integer"], "description": "a number or a name; SIGTERM"}
+_CREATE: dict[str, Schema] = {
+    "id": ID,
+    "bundle": {**TEXT, "description": "absolute path of the bundle; of one container at a time"},
+    "labels": LABELS,
+    "key": {**TEXT, "description": "a repeated request with the same key creates nothing new"},
+}
+
+
+class Life:
+    """Containers, from create to delete."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def methods(self) -> list[Method]:
+        """The table."""
+        one, needed = {"id": ID}, ("id",)
+        signal = {**one, "signal": _SIGNAL, "all": FLAG}
+        return [
+            Method(
+                "container.create",
+                "Create a container of a bundle; its program waits for start",
+                self.create,
+                _CREATE,
+                ("id", "bundle"),
+                result=OBJECT,
+            ),
+            Method("container.start", "Start its program", self.start, one, needed, result=NOTHING),
+            Method(
+                "container.run",
+                "Create and start",
+                self.run,
+                _CREATE,
+                ("id", "bundle"),
+                result=OBJECT,
+            ),
+            Method(
+                "container.kill",
+                "Send a signal to the init, or to all processes",
+                self.kill,
+                signal,
+                needed,
+                result=NOTHING,
+            ),
+            Method("container.pause", "Freeze it", self.pause, one, needed, result=NOTHING),
+            Method("container.resume", "Let it go on", self.resume, one, needed, result=NOTHING),
+            Method(
+                "container.wait",
+                "Answer when it has ended",
+                self.wait,
+                one,
+                needed,
+                result=OBJECT,
+                lasts=True,
+            ),
+            Method(
+                "container.delete",
+                "Remove it and its output; with force also one that runs",
+                self.delete,
+                {**one, "force": FLAG},
+                needed,
+                result=NOTHING,
+            ),
+        ]
+
+    async def _through(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Do it to its end, although the request may time out or be cancelled."""
+        await asyncio.shield(self._store.spawn(work))
+
+    async def create(self, _call: Call, params: Params) -> object:
+        """`container.create`."""
+        container, is_new = self._store.add(
+            params["id"], params["bundle"], params.get("labels", {}), params.get("key")
+        )
+        if is_new:
+            await self._through(container.create())
+        return views.state(container)
+
+    async def run(self, _call: Call, params: Params) -> object:
+        """`container.run`."""
+        container, is_new = self._store.add(
+            params["id"], params["bundle"], params.get("labels", {}), params.get("key")
+        )
+        if is_new:
+            await self._through(_create_and_start(container))
+        return views.state(container)
+
+    async def start(self, _call: Call, params: Params) -> None:
+        """`container.start`."""
+        await self._through(self._store.get(params["id"]).start())
+
+    async def kill(self, _call: Call, params: Params) -> None:
+        """`container.kill`."""
+        try:
+            number = signals.parse(str(params.get("signal", "TERM")))
+        except UsageError as error:
+            raise Failure(INVALID_PARAMS, f"/signal: {error}", pointer="/signal") from error
+        container = self._store.get(params["id"])
+        await self._through(container.kill(number, everyone=params.get("all", False)))
+
+    async def pause(self, _call: Call, params: Params) -> None:
+        """`container.pause`."""
+        await self._through(self._store.get(params["id"]).pause())
+
+    async def resume(self, _call: Call, params: Params) -> None:
+        """`container.resume`."""
+        await self._through(self._store.get(params["id"]).resume())
+
+    async def wait(self, _call: Call, params: Params) -> object:
+        """`container.wait`."""
+        container = self._store.get(params["id"])
+        await container.exited.wait()
+        return {"exitStatus": container.record.exit_status, "exitedAt": container.record.exited_at}
+
+    async def delete(self, _call: Call, params: Params) -> None:
+        """`container.delete`."""
+        container = self._store.get(params["id"])
+        await self._through(container.delete(force=params.get("force", False)))
+
+
+async def _create_and_start(container: Container) -> None:
+    await container.create()
+    try:
+        await container.start()
+    except BaseException:
+        await container.delete(force=True)
+        raise

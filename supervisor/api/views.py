@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Containers as clients see them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from supervisor.container import Container
+
+OCI_VERSION = "1.3.0"
+STATUSES = ["creating", "created", "running", "paused", "stopped"]
+
+
+def status(container: Container) -> str:
+    """The standard's word."""
+    found = container.record.status
+    return "stopped" if found == "deleting" else found
+
+
+def state(container: Container) -> dict[str, object]:
+    """The standard's state."""
+    record = container.record
+    found: dict[str, object] = {"ociVersion": OCI_VERSION, "id": record.id,
+                                "status": status(container), "bundle": record.bundle}  # fmt: skip
+    return {**found, "pid": record.pid} if record.pid else found
