@@ -14,7 +14,7 @@ from native.plan import MESSAGE, Message
 from runtime import explain, hooks, state, steps
 from runtime.container import Container, refusal
 from runtime.errors import WrongStatus
-from runtime.kill import end_all
+from runtime.kill import end_all, wait_end
 from spec import jsontext
 from spec.errors import OrlopError
 
@@ -51,7 +51,7 @@ def start(
             steps.begin("wait for execve")
             _go(connection, container.directory.fd)
             container.unlock()
-            _wait(connection)
+            _wait(connection, container)
         finally:
             connection.close()
         if on_running is not None:
@@ -110,14 +110,29 @@ def _forget(directory: int) -> None:
         return
 
 
-def _wait(connection: _socket.socket) -> None:
+def _wait(connection: _socket.socket, container: Container) -> None:
     """Until execve succeeded. Raises PlanFailed, WrongStatus."""
     try:
         data = connection.recv(MESSAGE.size)
     except (ConnectionResetError, BrokenPipeError):
         raise WrongStatus("cannot start a container that has stopped") from None
     if data:
+        _wait_end(container)
         raise explain.failure(Message(data))
+
+
+def _wait_end(container: Container) -> None:
+    """An init that has said what failed ends: whoever is told of that finds it stopped."""
+    try:
+        pidfd = container.pidfd()
+    except OrlopError:
+        return  # it has ended
+    try:
+        wait_end(pidfd)
+    except OrlopError:
+        return  # stuck in the kernel: what failed is still what is to be told
+    finally:
+        os.close(pidfd)
 
 
 def _run_poststart(container: Container) -> None:

@@ -28,7 +28,8 @@ def delete(flags: Flags) -> int:
         raise ValueError("delete needs -id and -namespace")
     bundle = flags.text("bundle") or os.getcwd()
     root, _ = exits.read_record(bundle)
-    pid, end = exits.read(bundle) or (0, Exit(_KILLED, time.time_ns()))
+    # Docker takes the exit of another pid for that of an exec process.
+    pid, end = exits.read(bundle) or (exits.read_pid(bundle), Exit(_KILLED, time.time_ns()))
     if root:  # else the shim itself has deleted it, as after every container that went well
         from shim.works import Place, do_delete
 

@@ -69,6 +69,21 @@ def read(bundle: str, exec_id: str = "") -> tuple[int, Exit] | None:
         return None
 
 
+def write_pid(bundle: str, pid: int) -> None:
+    """Keep the init's pid. Raises OSError."""
+    with open(os.path.join(bundle, INIT_PID), "w", encoding="ascii") as file:
+        file.write(str(pid))
+
+
+def read_pid(bundle: str) -> int:
+    """The init's pid, 0 where there never was one."""
+    try:
+        with open(os.path.join(bundle, INIT_PID), encoding="ascii") as file:
+            return int(file.read())
+    except (OSError, ValueError):
+        return 0
+
+
 def forget(bundle: str, exec_id: str) -> None:
     """Remove a kept exit."""
     try:

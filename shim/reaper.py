@@ -54,6 +54,10 @@ class Reaper:
 
     def _on_signal(self, _events: int) -> None:
         os.read(self._signals, 4096)  # signals are merged: it says only that there is something
+        self.collect()
+
+    def collect(self) -> None:
+        """Wait for all that have ended by now: a worker may know of an end before we do."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)

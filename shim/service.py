@@ -94,7 +94,7 @@ class TaskService:
             if error is not None:
                 del self._tasks[place.id]
                 task.close()
-                call.fail(error.code, error.message)
+                _fail(call, "create", error)
                 self._daemon.settle()
                 return
             assert isinstance(result, int)  # noqa: S101 - for the type checker
@@ -158,8 +158,11 @@ class TaskService:
 
         def done(_result: object, error: RpcError | None) -> None:
             if error is not None:
+                # Where the program could not be executed, the init has ended, and is to be seen so
+                # by who is told: Docker removes what has ended, and leaves what is "created".
+                self._daemon.reaper.collect()
                 process.settle()
-                call.fail(error.code, error.message)
+                _fail(call, "start", error)
             else:
                 call.reply({"pid": process.pid})
 
@@ -187,7 +190,7 @@ class TaskService:
                 process.starting = False
                 stdio.close()
                 process.stdio = None
-                call.fail(error.code, error.message)
+                _fail(call, "exec", error)
                 task.exec_ended()
                 return
             assert isinstance(result, int)  # noqa: S101 - for the type checker
@@ -382,6 +385,11 @@ class TaskService:
 
 def _bound(work: Callable[..., object], *arguments: object) -> Callable[[Channel], object]:
     return lambda channel: work(*arguments, channel)
+
+
+def _fail(call: Call, verb: str, error: RpcError) -> None:
+    """Refuse, in the words by which people find such errors of containerd's own shim."""
+    call.fail(error.code, f"OCI runtime {verb} failed: {error.message}")
 
 
 def _check_id(text: str) -> None:

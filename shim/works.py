@@ -66,8 +66,7 @@ def do_create(
             rootfs.unmount(place.rootfs)
         raise
     # containerd and people who look for the init find it as with containerd's own shim
-    with open(os.path.join(place.bundle, exits.INIT_PID), "w", encoding="ascii") as file:
-        file.write(str(pid))
+    exits.write_pid(place.bundle, pid)
     return pid
 
 

@@ -8,21 +8,23 @@ answers are the ones expected.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
 from tests.engines import image
 from tests.engines.buildah import Buildah
 from tests.engines.containerd import Containerd
-from tests.engines.docker import Docker
+from tests.engines.docker import Docker, DockerOverShim, Plugged
 from tests.engines.podman import Podman, PodmanRootless
 from tests.engines.room import Room
-from tests.engines.runtime import Runtime, orlop, runc
+from tests.engines.runtime import Runtime, orlop, runc, shim
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+_Daemon = TypeVar("_Daemon", bound=Docker)
 
 
 @pytest.fixture(scope="session")
@@ -33,8 +35,8 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(params=["orlop", "runc"])
 def runtime(request: pytest.FixtureRequest) -> Runtime:
-    """Each of the runtimes in turn."""
-    return orlop() if request.param == "orlop" else runc()
+    """Each of the runtimes in turn; a module of Docker's may ask for "shim" too."""
+    return {"orlop": orlop, "shim": shim, "runc": runc}[request.param]()
 
 
 @pytest.fixture(scope="session")
@@ -47,13 +49,45 @@ def dockerd(tmp_path_factory: pytest.TempPathFactory, archive: Path) -> Iterator
         docker.daemon.stop()
 
 
+@pytest.fixture(scope="session")
+def dockerd_over_shim(
+    tmp_path_factory: pytest.TempPathFactory, archive: Path
+) -> Iterator[DockerOverShim]:
+    """A Docker daemon whose containers are our shim's, shared by the tests of a worker."""
+    with Room(tmp_path_factory.mktemp("shim")) as room:
+        docker = DockerOverShim(room)
+        docker.start(archive)
+        yield docker
+        docker.daemon.stop()
+
+
 @pytest.fixture
-def docker(dockerd: Docker) -> Iterator[Docker]:
-    """The daemon; all containers are removed after the test, and whatever else is left fails it."""
-    leftovers = dockerd.leftovers()
-    yield dockerd
-    dockerd.remove_all()
+def docker(request: pytest.FixtureRequest) -> Iterator[Docker]:
+    """The daemon that has the test's `runtime`; what the test leaves in it fails it."""
+    asked = "runtime" in request.fixturenames and request.getfixturevalue("runtime") == shim()
+    yield from _cleaned(request.getfixturevalue("dockerd_over_shim" if asked else "dockerd"))
+
+
+@pytest.fixture
+def docker_over_shim(dockerd_over_shim: DockerOverShim) -> Iterator[DockerOverShim]:
+    """The daemon over our shim, in the same way."""
+    yield from _cleaned(dockerd_over_shim)
+
+
+@pytest.fixture
+def plugs(docker: Docker, docker_over_shim: Docker) -> list[Plugged]:
+    """orlop by its command line, by its shim; and runc, whose answers are the ones expected."""
+    return [Plugged(docker, "orlop"), Plugged(docker_over_shim, "shim"), Plugged(docker, "runc")]
+
+
+def _cleaned(docker: _Daemon) -> Iterator[_Daemon]:
+    """All containers are removed after the test, and whatever else is left fails it."""
+    leftovers = docker.leftovers()
+    yield docker
+    docker.remove_all()
     leftovers.check()
+    if isinstance(docker, DockerOverShim):
+        assert docker.offered.runc_calls() == []
 
 
 @pytest.fixture(scope="session")

@@ -5,13 +5,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
 
 from tests.engines import image
 from tests.engines.client import Lines
 from tests.engines.daemon import Daemon
 from tests.engines.leftovers import Leftovers
-from tests.engines.runtime import orlop
+from tests.engines.runtime import ShimPath, orlop
 
 if TYPE_CHECKING:
     import subprocess
@@ -21,6 +23,15 @@ if TYPE_CHECKING:
 
 #: Where all runtimes keep their states, in the room.
 STATES = Path("/run/docker/runtime-runc/moby")
+
+#: The shim's own: where a shim listens, and what containerd keeps of a task.
+_SHIM_STATES = [
+    Path("/run/containerd/s"),
+    Path("/run/docker/containerd/daemon/io.containerd.runtime.v2.task/moby"),
+]
+
+#: On tests whose `runtime` is to be plugged in every way: a command line, or our shim.
+EVERY_WAY = pytest.mark.parametrize("runtime", ["orlop", "shim", "runc"], indirect=True)
 
 #: The name of the image for commands.
 IMAGE = image.NAME.removeprefix("docker.io/library/")
@@ -96,4 +107,28 @@ class Docker:
 
     def leftovers(self) -> Leftovers:
         """A watch over what tests leave beside the daemon and its containerd."""
-        return Leftovers(self.room, STATES, own=("docker", "/run/docker/netns/default"))
+        own = ("docker", "/run/docker/netns/default")
+        return Leftovers(self.room, STATES, *_SHIM_STATES, own=own)
+
+
+class DockerOverShim(Docker):
+    """dockerd whose containerd finds our shim where it looks for runc's, and a runc that refuses.
+
+    Docker before 23 ignores `runtimeType`: it asks containerd for io.containerd.runc.v2, always.
+    """
+
+    def __init__(self, room: Room, settings: dict[str, object] | None = None) -> None:
+        self.offered = ShimPath(room.directory / "bin")
+        runtimes = {"runtimes": {"shim": {"path": str(self.offered.runc)}}}
+        super().__init__(room, runtimes | (settings or {}), self.offered.environment)
+
+
+class Plugged(NamedTuple):
+    """The name of a runtime, and the daemon that knows it."""
+
+    docker: Docker
+    runtime: str
+
+    def run(self, *argv: str) -> subprocess.CompletedProcess[str]:
+        """`docker run --rm --runtime ... argv...`; it may fail."""
+        return self.docker("run", "--rm", "--runtime", self.runtime, *argv, check=False)

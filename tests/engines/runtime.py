@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The runtimes that an engine is given."""
+"""The runtimes that an engine is given, by the path of a program or as a shim of containerd's."""
 
 from __future__ import annotations
 
@@ -28,3 +28,40 @@ def runc() -> Runtime:
     found = shutil.which("runc", path=ENVIRONMENT["PATH"])
     assert found is not None, "runc is not installed (make test-engines)"
     return Runtime("runc", Path(found))
+
+
+#: What containerd runs to have a shim of ours: of this tree.
+SHIM = Path(sys.executable).with_name("containerd-shim-orlop-v1")
+
+#: `ctr run --runtime`, and a RuntimeClass's `runtime_type`.
+SHIM_TYPE = "io.containerd.orlop.v1"
+
+
+def shim() -> Runtime:
+    """Our shim, under the name that `DockerOverShim` gives it; nothing executes the path."""
+    return Runtime("shim", SHIM)
+
+
+class ShimPath:
+    """A directory for the front of an engine's PATH: our shim under every name that is asked for.
+
+    Beside it a `runc` that refuses, and keeps a record of what it was asked: in an engine over our
+    shim nobody has anything to ask of one, but for its version.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._record = directory / "calls"
+        directory.mkdir()
+        self._record.touch()
+        for name in (SHIM.name, "containerd-shim-runc-v2"):
+            (directory / name).symlink_to(SHIM)
+        self.runc = directory / "runc"
+        self.runc.write_text(f'#!/bin/sh\necho "$*" >>{self._record}\necho "no runc" >&2\nexit 9\n')
+        self.runc.chmod(0o755)
+        self.environment = {"PATH": f"{directory}:{ENVIRONMENT['PATH']}"}
+
+    def runc_calls(self) -> list[str]:
+        """What runc was asked, but for what it is."""
+        calls = self._record.read_text().splitlines()
+        return [call for call in calls if call not in ("--version", "features")]

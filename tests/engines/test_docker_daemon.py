@@ -6,7 +6,7 @@ from __future__ import annotations
 import shutil
 import signal
 import tempfile
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ import pytest
 from tests.engines.docker import IMAGE, Docker
 from tests.engines.room import ENVIRONMENT, Room
 from tests.engines.runtime import orlop, runc
+from tests.engines.tree import outside
 from tests.support.features import requires
 
 if TYPE_CHECKING:
@@ -149,23 +150,11 @@ def test_containers_outlive_the_daemon(
         program = "echo up; while ! test -e /go; do sleep 0.1; done; echo gone on; exit 4"
         docker.run(orlop(), "--detach", "--name", "survivor", IMAGE, "sh", "-c", program)
         before = docker.state("survivor")["Pid"]
-        assert _outside(docker, before)
+        assert outside(docker.room, before)
         docker.daemon.stop(number)
-        assert _outside(docker, before)
+        assert outside(docker.room, before)
         docker.daemon.start()
         assert docker.state("survivor")["Pid"] == before
         docker("exec", "survivor", "touch", "/go")
         assert docker("wait", "survivor").stdout == "4\n"
         assert docker("logs", "survivor").stdout == "up\ngone on\n"
-
-
-def _outside(docker: Docker, pid: int) -> list[int]:
-    """The process of the room whose pid in it is `pid`, by its pid out here."""
-    found = []
-    for each in docker.room.processes():
-        with suppress(FileNotFoundError, ProcessLookupError):  # ended meanwhile
-            status = Path(f"/proc/{each}/status").read_text()
-            inside = status.partition("NSpid:")[2].split("\n")[0].split()
-            if inside[1:2] == [str(pid)]:
-                found.append(each)
-    return found

@@ -7,23 +7,21 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.engines.docker import IMAGE
+from tests.engines.docker import EVERY_WAY, IMAGE
 from tests.support.features import requires
 
 if TYPE_CHECKING:
     from subprocess import CompletedProcess
 
-    from tests.engines.docker import Docker
+    from tests.engines.docker import Docker, Plugged
     from tests.engines.runtime import Runtime
 
 pytestmark = [requires("root", "docker", "runc"), pytest.mark.slow]
 
 
-def both(docker: Docker, *argv: str) -> list[CompletedProcess[str]]:
-    """`docker run argv...` with orlop and with runc."""
-    return [
-        docker("run", "--rm", "--runtime", name, *argv, check=False) for name in ("orlop", "runc")
-    ]
+def each(plugs: list[Plugged], *argv: str) -> list[CompletedProcess[str]]:
+    """`docker run argv...` with orlop, over our shim, and with runc."""
+    return [plug.run(*argv) for plug in plugs]
 
 
 @pytest.mark.parametrize(
@@ -42,9 +40,9 @@ def both(docker: Docker, *argv: str) -> list[CompletedProcess[str]]:
     ],
 )
 def test_a_command_that_can_not_run_gives_the_status_of_runc(
-    docker: Docker, command: list[str], status: int, text: str
+    plugs: list[Plugged], command: list[str], status: int, text: str
 ) -> None:
-    for result in both(docker, IMAGE, *command):
+    for result in each(plugs, IMAGE, *command):
         assert result.returncode == status
         assert text in result.stderr
         assert bool(text) == ("OCI runtime create failed: " in result.stderr)
@@ -60,25 +58,25 @@ def test_a_command_that_can_not_run_gives_the_status_of_runc(
     ],
 )
 def test_a_container_that_can_not_be_made_gives_125(
-    docker: Docker, options: tuple[str, ...], text: str
+    plugs: list[Plugged], options: tuple[str, ...], text: str
 ) -> None:
-    for result in both(docker, *options, IMAGE, "true"):
+    for result in each(plugs, *options, IMAGE, "true"):
         assert result.returncode == 125
         assert text in result.stderr
 
 
-def test_the_error_names_the_line_of_the_configuration(docker: Docker) -> None:
+def test_the_error_names_the_line_of_the_configuration(plugs: list[Plugged]) -> None:
     """With runc this is 127: Docker takes its "no such file or directory" for the command's."""
-    result = both(docker, "--sysctl", "net.nope=1", IMAGE, "true")[0]
-    assert result.returncode == 125
-    assert "OCI runtime create failed: /linux/sysctl/net.nope: " in result.stderr
+    for result in each(plugs[:2], "--sysctl", "net.nope=1", IMAGE, "true"):
+        assert result.returncode == 125
+        assert "OCI runtime create failed: /linux/sysctl/net.nope: " in result.stderr
 
 
-def test_a_program_of_another_format_is_an_error_of_the_start(docker: Docker) -> None:
+def test_a_program_of_another_format_is_an_error_of_the_start(plugs: list[Plugged]) -> None:
     """With runc the container starts, and its init writes the message and exits with 1."""
-    result = both(docker, IMAGE, "/bin/no-format")[0]
-    assert result.returncode == 125
-    assert 'exec: "/bin/no-format": exec format error' in result.stderr
+    for result in each(plugs[:2], IMAGE, "/bin/no-format"):
+        assert result.returncode == 125
+        assert 'exec: "/bin/no-format": exec format error' in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -94,10 +92,10 @@ def test_a_program_of_another_format_is_an_error_of_the_start(docker: Docker) ->
     ],
 )
 def test_exec_gives_the_status_of_runc(
-    docker: Docker, argv: list[str], status: int, text: str
+    plugs: list[Plugged], argv: list[str], status: int, text: str
 ) -> None:
     """Docker 20.10 gives 126 for all that the runtime refuses, and shows the text on stdout."""
-    for name in ("orlop", "runc"):
+    for docker, name in plugs:
         docker("run", "--detach", "--runtime", name, "--name", name, IMAGE, "sleep", "1000")
         result = docker("exec", name, *argv, check=False)
         assert result.returncode == status
@@ -105,6 +103,7 @@ def test_exec_gives_the_status_of_runc(
         docker("rm", "--force", name)
 
 
+@EVERY_WAY
 def test_a_failed_container_keeps_the_status(docker: Docker, runtime: Runtime) -> None:
     for command, status in (("nope", 127), ("/bin", 126)):
         docker("create", "--runtime", runtime.name, "--name", "failed", IMAGE, command)
@@ -114,6 +113,7 @@ def test_a_failed_container_keeps_the_status(docker: Docker, runtime: Runtime) -
         docker("rm", "failed")
 
 
+@EVERY_WAY
 def test_a_container_that_is_not_there_is_dockers_own_error(
     docker: Docker, runtime: Runtime
 ) -> None:

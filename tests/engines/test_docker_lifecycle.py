@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.engines.client import Terminal
-from tests.engines.docker import IMAGE
+from tests.engines.docker import EVERY_WAY, IMAGE
 from tests.support import waiting
 from tests.support.features import requires
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.engines.docker import Docker
     from tests.engines.runtime import Runtime
 
-pytestmark = [requires("root", "docker", "runc"), pytest.mark.slow]
+pytestmark = [requires("root", "docker", "runc"), pytest.mark.slow, EVERY_WAY]
 
 #: Says when it is up, counts what it is sent, ends with 5 when asked to.
 SERVICE = (

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.engines.docker import IMAGE
+from tests.engines.docker import EVERY_WAY, IMAGE
 from tests.support.features import requires
 
 if TYPE_CHECKING:
     from tests.engines.docker import Docker
     from tests.engines.runtime import Runtime
 
-pytestmark = [requires("root", "docker", "runc"), pytest.mark.slow]
+pytestmark = [requires("root", "docker", "runc"), pytest.mark.slow, EVERY_WAY]
 
 SERVER = "echo cargo >/home/index.html; exec httpd -f -v -p 80 -h /home"
 

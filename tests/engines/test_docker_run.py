@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.engines.docker import IMAGE
+from tests.engines.docker import EVERY_WAY, IMAGE
 from tests.support.features import requires
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.engines.docker import Docker
+    from tests.engines.docker import Docker, Plugged
     from tests.engines.runtime import Runtime
 
 pytestmark = [requires("root", "docker", "runc"), pytest.mark.slow]
@@ -22,6 +22,7 @@ pytestmark = [requires("root", "docker", "runc"), pytest.mark.slow]
 _MOST = ("--cap-add=ALL", "--cap-drop=SYS_RESOURCE", "--security-opt", "seccomp=unconfined")
 
 
+@EVERY_WAY
 def test_input_and_both_outputs_pass(docker: Docker, runtime: Runtime) -> None:
     command = ("run", "--rm", "-i", "--runtime", runtime.name, IMAGE)
     result = docker(*command, "sh", "-c", "cat; echo err >&2; exit 3", stdin="in", check=False)
@@ -78,13 +79,10 @@ def test_input_and_both_outputs_pass(docker: Docker, runtime: Runtime) -> None:
     ],
 )
 def test_the_container_sees_what_it_sees_with_runc(
-    docker: Docker, options: tuple[str, ...], command: str, seen: str | None
+    plugs: list[Plugged], options: tuple[str, ...], command: str, seen: str | None
 ) -> None:
-    outputs = [
-        docker("run", "--rm", "--runtime", name, *options, IMAGE, "sh", "-c", command).stdout
-        for name in ("orlop", "runc")
-    ]
-    assert outputs[0] == outputs[1]
+    outputs = [plug.run(*options, IMAGE, "sh", "-c", command).stdout for plug in plugs]
+    assert outputs[0] == outputs[1] == outputs[2]
     assert outputs[0].strip()
     if seen is not None:
         assert outputs[0] == f"{seen}\n"
@@ -120,6 +118,7 @@ def test_a_privileged_container_is_as_privileged_as_with_runc(docker: Docker) ->
         assert "unable to apply caps: operation not permitted" in results[1].stderr
 
 
+@EVERY_WAY
 def test_a_profile_of_the_users_is_obeyed(docker: Docker, runtime: Runtime, tmp_path: Path) -> None:
     profile = tmp_path / "profile.json"
     profile.write_text(
@@ -132,6 +131,7 @@ def test_a_profile_of_the_users_is_obeyed(docker: Docker, runtime: Runtime, tmp_
     assert shown == "mkdir: can't create directory '/x': Operation not permitted\n1"
 
 
+@EVERY_WAY
 def test_volumes_are_shared_and_kept(docker: Docker, runtime: Runtime, tmp_path: Path) -> None:
     (tmp_path / "given").write_text("from outside")
     volume = f"ship-{runtime.name}"
