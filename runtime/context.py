@@ -19,8 +19,8 @@ class Request:
     """What the caller of create asked for, beside the spec.
 
     id: the container's. rootfs: absolute host path. new_keyring: a session keyring of its own.
-    cgroups: names of the hierarchies that the init joins, in order. clone_into_cgroup: the cgroup
-    is joined by clone3 instead (v2). scope: the parent moves the init there. cgroup_paths:
+    cgroups: names of the hierarchies that the init joins, in order. clone_into_cgroup: that of v2
+    is joined by clone3 instead. scope: the parent moves the init there. cgroup_paths:
     directory of the container in each hierarchy. listen_fds: how many of the preserved descriptors
     are sockets for it (sd_listen_fds(3)).
     resctrl: directories of the resctrl groups that the init joins. bundle: absolute path that

@@ -242,8 +242,9 @@ class _Creation:
         cgroup_fd = -1
         try:
             steps.begin("open descriptors")
-            table.open(made, self.directory.fd, self.cgroup)
-            if request.clone_into_cgroup:
+            into = request.clone_into_cgroup
+            table.open(made, self.directory.fd, self.cgroup, cloned=into)
+            if into:
                 fd = self.cgroup.clone_fd()
                 cgroup_fd = -1 if fd is None else fd
             return self._launch(made, table.numbers, cgroup_fd)

@@ -32,14 +32,15 @@ class Table:
             self.trees = Trees()
         return self.trees
 
-    def open(self, made: Plan, directory: int, cgroup: Cgroup) -> None:
+    def open(self, made: Plan, directory: int, cgroup: Cgroup, *, cloned: bool) -> None:
         """Open everything that the plan names. Raises OrlopError with the operation's pointer.
 
-        directory: the container's state directory. cgroup: made already.
+        directory: the container's state directory. cgroup: made already. cloned: the init is
+        cloned into v2's part of it.
         """
         joined = [name for name in made.descriptors() if name.startswith("cgroup/")]
         if joined:
-            self.numbers.update(zip(joined, cgroup.join_fds(), strict=True))
+            self.numbers.update(zip(joined, cgroup.join_fds(cloned=cloned), strict=True))
         for op in made.ops:
             if not op.fd or op.fd in self.numbers:
                 continue

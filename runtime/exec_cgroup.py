@@ -51,8 +51,8 @@ def parse(words: Sequence[str]) -> Sub:
 class Place:
     """Descriptors of the cgroup to start in.
 
-    clone_fd: for CLONE_INTO_CGROUP (v2), or -1. join_fds: by the name of the hierarchy, for the
-    init to join. followed: it is where the init is, after the container's own had no room.
+    clone_fd: for CLONE_INTO_CGROUP (v2's hierarchy), or -1. join_fds: by the name of the hierarchy,
+    for the init to join. followed: it is where the init is, after the container's own had no room.
     """
 
     __slots__ = ("_init", "_sub", "clone_fd", "followed", "join_fds")
@@ -84,11 +84,10 @@ class Place:
 
     def _open(self, cgroup: Cgroup, *, late: bool) -> None:
         fd = None if late else cgroup.clone_fd(self._sub)
-        if fd is not None:
-            self.clone_fd = fd
-            return
-        fds = cgroup.join_fds(self._sub)
-        self.join_fds = dict(zip(cgroup.hierarchies(), fds, strict=True))
+        cloned = fd is not None
+        self.clone_fd = -1 if fd is None else fd
+        fds = cgroup.join_fds(self._sub, cloned=cloned)
+        self.join_fds = dict(zip(cgroup.hierarchies(cloned=cloned), fds, strict=True))
 
     def _open_inits(self) -> None:
         """Open the cgroup that the init is in now, wherever that is."""

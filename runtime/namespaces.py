@@ -55,7 +55,7 @@ def enter(context: Context) -> None:
     joined = [name for name, path in context.namespaces.items() if path]
     # The time namespace is made later (its offsets), the cgroup namespace in the right cgroup.
     cloned = [name for name in made if name not in ("time", "cgroup")]
-    if "cgroup" in made and context.request.clone_into_cgroup:
+    if "cgroup" in made and context.request.clone_into_cgroup and not context.request.cgroups:
         cloned.append("cgroup")
     if needs_second_stage(made, joined):
         _non_dumpable(context)
@@ -103,8 +103,6 @@ def _join_cgroups(context: Context) -> None:
         context.add(Op(lib.OP_CGROUP, text, directory, pointer=where, fd=name))
     if context.request.scope:
         join_scope(context)
-        return
-    if context.request.clone_into_cgroup:
         return
     for name in context.request.cgroups:
         op = Op(lib.OP_CGROUP, f"join {name}", pointer="/linux/cgroupsPath", fd=f"cgroup/{name}")

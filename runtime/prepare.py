@@ -113,11 +113,11 @@ def request_for(
     """The compiler's request for a container in this cgroup and this resctrl group."""
     paths = cgroup.paths()
     scope = cgroup.needs_init
-    into = cgroup.mode == "v2" and not scope
+    into = "" in paths and not scope  # v2's hierarchy, alone or beside those of v1
     request = Request(
         container_id,
         rootfs,
-        cgroups=[] if into or scope else cgroup.hierarchies(),
+        cgroups=[] if scope else cgroup.hierarchies(cloned=into),
         clone_into_cgroup=into,
         cgroup_paths=paths,
     )

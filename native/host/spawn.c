@@ -14,6 +14,7 @@
 #include <linux/close_range.h>
 #include <linux/sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -32,6 +33,7 @@ enum { STACK_SIZE = 64 * 1024 };
 struct child {
 	struct spawn *spawn;
 	char *argv[3];
+	bool joins; /* the cgroup, by itself */
 	volatile int error; /* in memory that both see, vfork or not */
 	const char *volatile step;
 };
@@ -109,12 +111,27 @@ static long place_descriptors(struct child *child)
 	return s->fd_count;
 }
 
+/* Where clone3 is hidden: what CLONE_INTO_CGROUP would have done. */
+static void join_cgroup(struct child *child)
+{
+	long fd = SYS(openat, child->spawn->cgroup, "cgroup.procs", O_WRONLY | O_CLOEXEC | O_NOFOLLOW, 0);
+	long r;
+
+	if (fd < 0)
+		child_fail(child, "open(cgroup.procs)", fd);
+	r = SYS(write, fd, "0", 1);
+	if (r < 0)
+		child_fail(child, "write(cgroup.procs)", r);
+}
+
 static int child_main(void *argument)
 {
 	struct child *child = argument;
 	char *environment[] = { NULL };
 	long executable, r;
 
+	if (child->joins)
+		join_cgroup(child);
 	if (child->spawn->flags & SPAWN_KEEP_CAPABILITIES)
 		keep_capabilities(child);
 	executable = place_descriptors(child);
@@ -204,9 +221,11 @@ static long start_child(struct child *child, void *stack)
 	}
 	/*
 	 * An outer filter may hide clone3, whose flags it can't inspect. The old call
-	 * does the same, except for what only clone3 knows (clone(2)).
+	 * does the same, except for what only clone3 knows (clone(2)): a cgroup is joined
+	 * afterwards, which is too late for a cgroup namespace.
 	 */
-	if (pid == -ENOSYS && s->cgroup < 0 && !(s->clone_flags & CLONE_NEWTIME)) {
+	if (pid == -ENOSYS && !(s->clone_flags & (CLONE_NEWTIME | CLONE_NEWCGROUP))) {
+		child->joins = s->cgroup >= 0;
 		pid = SYS(clone, s->clone_flags | CLONE_PIDFD | SIGCHLD, 0, &pidfd, 0, 0);
 		if (pid == 0)
 			child_main(child);

@@ -6,16 +6,16 @@
     state["cgroup"] = cgroup.saved()                    # JSON-able; before the first side effect
     cgroup.create(resources)                            # made and limited, or nothing left
     state["cgroup"] = cgroup.saved()                    # what was made, to be removed
-    fds = cgroup.join_fds()                             # the init writes "0" to each
-    into = cgroup.clone_fd()                            # v2: clone3's CLONE_INTO_CGROUP; else None
+    into = cgroup.clone_fd()                            # for CLONE_INTO_CGROUP; None on v1
+    fds = cgroup.join_fds(cloned=into is not None)      # the init writes "0" to each
     ...
     cgroup = cgroups.load(state["cgroup"])              # any later verb: no detection of the host
     cgroup.kill(); cgroup.remove()
 
 Where `needs_init` is true, the last of `create`'s work waits for `cgroup.adopt(pid)`, and there is
 nothing to join before.
-When `clone_fd()` gives a descriptor, either it or `join_fds()` is enough. The caller closes the
-descriptors, all of which are close-on-exec. runtime.cgroups.cgroup documents each method.
+Without `clone_fd()`, `join_fds()` is enough, and takes longer. The caller closes the descriptors,
+all of which are close-on-exec. runtime.cgroups.cgroup documents each method.
 
 Modules: `cgroup` is the interface, `host` finds the hierarchies, `paths` maps cgroupsPath to
 directories; `cgroupfs` is what the drivers `cgroupfs_v1` (v1 and hybrid) and `cgroupfs_v2` share;

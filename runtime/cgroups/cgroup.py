@@ -59,8 +59,11 @@ class Cgroup(ABC):
         """Return a JSON-able record for `load`; after `create` it tells what that made, too."""
 
     @abstractmethod
-    def hierarchies(self) -> list[str]:
-        """Return the names of the hierarchies ("cpu,cpuacct", "unified") in `join_fds`'s order."""
+    def hierarchies(self, *, cloned: bool = False) -> list[str]:
+        """Return the names of the hierarchies ("cpu,cpuacct", "unified") in `join_fds`'s order.
+
+        cloned: those that `clone_fd` leaves to be joined.
+        """
 
     @abstractmethod
     def paths(self) -> dict[str, str]:
@@ -104,18 +107,22 @@ class Cgroup(ABC):
         """
 
     @abstractmethod
-    def join_fds(self, sub: Sub = "") -> list[int]:
+    def join_fds(self, sub: Sub = "", *, cloned: bool = False) -> list[int]:
         """Return descriptors; a single-threaded process joins by writing "0" to each.
+
+        cloned: of what `clone_fd` leaves to be joined. For v2's hierarchy the kernel waits for an
+        RCU grace period, 9 ms and more; being cloned into it costs nothing.
 
         Raises OSError, and OrlopError for a `sub` that leaves the cgroup.
         """
 
     @abstractmethod
     def clone_fd(self, sub: Sub = "") -> int | None:
-        """Return a descriptor for clone3's CLONE_INTO_CGROUP (v2 only, Linux 5.7), else None.
+        """Return a descriptor for clone3's CLONE_INTO_CGROUP (Linux 5.7), else None.
 
-        clone3 answers EBUSY when the container's own init shared out controllers in its cgroup,
-        as systemd does; `sub_of(init)` then is where there is room. Raises as `join_fds`.
+        On v2 and hybrid hosts; on the latter v1's hierarchies are to be joined besides. clone3
+        answers EBUSY when the container's own init shared out controllers in its cgroup, as systemd
+        does; `sub_of(init)` then is where there is room. Raises as `join_fds`.
         """
 
     @abstractmethod

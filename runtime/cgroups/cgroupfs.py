@@ -63,9 +63,14 @@ class Cgroupfs(Cgroup):
             "directories": [directory.saved() for directory in self.directories],
         }
 
-    def hierarchies(self) -> list[str]:
+    def hierarchies(self, *, cloned: bool = False) -> list[str]:
         """See Cgroup."""
-        return [directory.name for directory in self.directories]
+        return [directory.name for directory in self._joined(cloned=cloned)]
+
+    def _joined(self, *, cloned: bool) -> list[Directory]:
+        if cloned and self.unified is not None:
+            return self.directories[:-1]
+        return self.directories
 
     def paths(self) -> dict[str, str]:
         """See Cgroup."""
@@ -177,11 +182,11 @@ class Cgroupfs(Cgroup):
             )
         return LookupError(unified.unavailable(controller))
 
-    def join_fds(self, sub: Sub = "") -> list[int]:
+    def join_fds(self, sub: Sub = "", *, cloned: bool = False) -> list[int]:
         """See Cgroup."""
         opened: list[int] = []
         try:
-            for directory in self.directories:
+            for directory in self._joined(cloned=cloned):
                 # v1's tasks takes a single thread without the global lock that cgroup.procs needs.
                 file = "tasks" if directory.version == 1 else "cgroup.procs"
                 path = f"{_sub_path(directory, sub)}/{file}"
@@ -194,7 +199,7 @@ class Cgroupfs(Cgroup):
 
     def clone_fd(self, sub: Sub = "") -> int | None:
         """See Cgroup."""
-        if self.mode != "v2" or self.unified is None:
+        if self.unified is None:
             return None
         path = _sub_path(self.unified, sub)
         return os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
