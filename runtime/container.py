@@ -51,9 +51,12 @@ class Container:
         """Let go of the directory."""
         self.directory.close()
 
-    def lock(self) -> None:
-        """Serialise with other verbs, and see what they did meanwhile."""
-        self.directory.lock()
+    def lock(self, *, patient: bool = True) -> None:
+        """Serialise with other verbs, and see what they did meanwhile.
+
+        Raises BlockingIOError where not patient and another verb has it.
+        """
+        self.directory.lock(patient=patient)
         self.record = self.directory.read()
 
     def unlock(self) -> None:

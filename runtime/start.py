@@ -25,41 +25,92 @@ if TYPE_CHECKING:
     from runtime.notify_socket import NotifySocket
 
 
-def start(
-    root: str,
-    container_id: str,
-    notify: NotifySocket | None = None,
-    *,
-    on_running: Callable[[], None] | None = None,
-) -> None:
-    """Start the user's program in a created container; returns once execve succeeded.
+class Starting:
+    """A start between its word to the init and the init's answer."""
 
-    notify: begins to listen before the program can say anything. Then poststart hooks run; if one
-    fails, the container is killed. on_running: called before them.
+    __slots__ = ("_connection", "_container")
 
-    Raises WrongStatus, PlanFailed.
+    def __init__(self, container: Container, connection: _socket.socket) -> None:
+        self._container = container
+        self._connection = connection
+
+    def fileno(self) -> int:
+        """Can be read from once `finish` need not wait (select(2))."""
+        return self._connection.fileno()
+
+    @property
+    def descriptors(self) -> list[int]:
+        """What a forked process needs to call `finish`."""
+        return [self._connection.fileno(), self._container.directory.fd]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the program runs and `finish` takes no time: no hooks, and no failure to end."""
+        if self._container.record.hooks.get("poststart"):
+            return False
+        try:
+            return not self._connection.recv(1, _socket.MSG_PEEK | _socket.MSG_DONTWAIT)
+        except OSError:
+            return False
+
+    def close(self) -> None:
+        """Leave it to a forked process."""
+        self._connection.close()
+        self._container.close()
+
+    def finish(self, on_running: Callable[[], None] | None = None) -> None:
+        """Wait until execve succeeded, then run poststart hooks; to be called once.
+
+        If a hook fails, the container is killed. on_running: called before them.
+
+        Raises WrongStatus, PlanFailed.
+        """
+        try:
+            steps.begin("wait for execve")
+            _wait(self._connection, self._container)
+            if on_running is not None:
+                on_running()
+            steps.begin("poststart hooks")
+            _run_poststart(self._container)
+        finally:
+            self.close()
+
+
+def begin(
+    root: str, container_id: str, notify: NotifySocket | None = None, *, patient: bool = True
+) -> Starting:
+    """Give the init its word. notify: begins to listen before the program can say anything.
+
+    patient: wait where another verb is at work on the container.
+
+    Raises WrongStatus; BlockingIOError where not patient.
     """
     steps.begin("connect to the init")
     container = Container.open(root, container_id)
     try:
-        container.lock()
+        container.lock(patient=patient)
         container.require("start")
         if notify is not None:
             notify.listen(container)
         connection = _connect(container)
         try:
-            steps.begin("wait for execve")
             _go(connection, container.directory.fd)
             container.unlock()
-            _wait(connection, container)
-        finally:
+        except BaseException:
             connection.close()
-        if on_running is not None:
-            on_running()
-        steps.begin("poststart hooks")
-        _run_poststart(container)
-    finally:
+            raise
+        return Starting(container, connection)
+    except BaseException:
         container.close()
+        raise
+
+
+def start(root: str, container_id: str, notify: NotifySocket | None = None) -> None:
+    """Start the user's program in a created container; returns once execve succeeded.
+
+    Raises WrongStatus, PlanFailed.
+    """
+    begin(root, container_id, notify).finish()
 
 
 def _connect(container: Container) -> _socket.socket:

@@ -258,9 +258,12 @@ class Directory:
             self.fd = -1
             self._locked = False
 
-    def lock(self) -> None:
-        """Serialise verbs that change the container. Raises NotFound: deleted meanwhile."""
-        fcntl.flock(self.fd, fcntl.LOCK_EX)
+    def lock(self, *, patient: bool = True) -> None:
+        """Serialise verbs that change the container. Raises NotFound: deleted meanwhile.
+
+        Where not patient, BlockingIOError is raised while another verb has it.
+        """
+        fcntl.flock(self.fd, fcntl.LOCK_EX if patient else fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._locked = True
         if os.fstat(self.fd).st_nlink == 0:
             raise NotFound(self.id)

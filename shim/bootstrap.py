@@ -3,7 +3,8 @@
 
 `start` prints the address of a shim, made now or, for a container of a group, before; `delete`
 removes what a dead shim left; `-info` and `-v` tell what this is; without an action it is the
-shim, serving the listening socket on descriptor 3. containerd reads stdout and stderr of `start`
+shim, serving the listening socket on descriptor 3, or with `-template` a process that forks shims
+(shim.template). containerd reads stdout and stderr of `start`
 together as the address: not a word more may be written.
 
 containerd docs/runtime-v2.md and core/runtime/v2/shim.go, 1.6 to 2.4.
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 _VALUES = (
     "namespace", "address", "publish-binary", "id", "bundle", "socket",
-    "debug-socket", "socket-dir",
+    "debug-socket", "socket-dir", "template",
 )  # fmt: skip
 _SWITCHES = ("debug", "info", "v", "version", "h", "help")
 _LISTENER = 3
@@ -81,6 +82,10 @@ def main(words: Sequence[str] | None = None) -> int:
             from shim.cleanup import delete
 
             return delete(flags)
+        if flags.text("template"):
+            from shim.template import run
+
+            return run()
         return _serve(flags)
     except (OrlopError, OSError, RpcError, ValueError) as error:
         sys.stderr.write(f"containerd-shim-orlop-v1: {error}\n")

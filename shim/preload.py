@@ -9,7 +9,14 @@ from __future__ import annotations
 
 from spec.errors import OrlopError
 
-_ALWAYS = ("spec._config_check", "spec._process_check")
+_ALWAYS = (
+    "encodings.ascii",
+    "shim.log",
+    "shim.log_file",
+    "shim.logger",
+    "spec._config_check",
+    "spec._process_check",
+)
 _V1 = ("runtime.cgroups.resources_v1",)
 _V2 = ("runtime.cgroups.resources_v2", "runtime.cgroups.delegation")
 

@@ -11,7 +11,9 @@ import os
 
 from runtime import kill, state
 from runtime.errors import NotRunning
+from runtime.start import begin
 from shim import exits, messages, metrics, options, ttrpc, works
+from shim.loop import READ
 from shim.stdio import Paths, Stdio, keep
 from shim.task import Process, Task, exit_values, find, find_task
 from shim.ttrpc import RpcError
@@ -23,10 +25,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from runtime.start import Starting
     from shim.daemon import Daemon
     from shim.protobuf import Values
     from shim.server import Call, Methods
-    from shim.worker import Channel
+    from shim.worker import Channel, Done, Heard
 
 NAMES = ("containerd.task.v2.Task", "containerd.task.v3.Task")
 _INIT_DRAIN, _EXEC_DRAIN = 10.0, 2.0  # seconds for the output that is left; containerd's own
@@ -166,8 +169,31 @@ class TaskService:
             else:
                 call.reply({"pid": process.pid})
 
-        work = _bound(works.do_start, task.place)
-        self._daemon.workers.start(work, done, heard=self._hears(task, process))
+        heard = self._hears(task, process)
+        try:
+            starting = begin(task.place.root, task.place.id, patient=False)
+        except BlockingIOError:  # a verb of somebody else's is at work
+            self._daemon.workers.start(_bound(works.do_start, task.place), done, heard=heard)
+        except (OrlopError, OSError) as error:
+            done(None, RpcError(*failure(error)))
+        else:
+            self._await_start(starting, done, heard)
+
+    def _await_start(self, starting: Starting, done: Done, heard: Heard) -> None:
+        """Go on once the init has executed the program, or can't."""
+        loop, number = self._daemon.loop, starting.fileno()
+
+        def answered(_events: int) -> None:
+            loop.forget(number)
+            if starting.is_over:
+                starting.finish(lambda: heard(works.RUNNING, -1))
+                done(None, None)
+                return
+            work = _bound(works.do_finish_start, starting)
+            self._daemon.workers.start(work, done, keep=starting.descriptors, heard=heard)
+            starting.close()
+
+        loop.watch(number, READ, answered)
 
     def _start_exec(self, task: Task, process: Process, call: Call) -> None:
         if not task.init.is_alive or task.init.withheld is not None:

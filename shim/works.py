@@ -77,7 +77,12 @@ def _start_logger(place: Place, stdio: Stdio) -> None:
 
 def do_start(place: Place, channel: Channel) -> None:
     """Start the init's program, and tell before hooks can take their time."""
-    start.start(place.root, place.id, on_running=lambda: channel.tell(RUNNING))
+    start.begin(place.root, place.id).finish(lambda: channel.tell(RUNNING))
+
+
+def do_finish_start(starting: start.Starting, channel: Channel) -> None:
+    """See what became of a start: hooks are to be run, or it has failed."""
+    starting.finish(lambda: channel.tell(RUNNING))
 
 
 def do_exec(place: Place, spec: bytes, stdio: Stdio, channel: Channel) -> int:

@@ -48,7 +48,7 @@ class Container:
         """Start a shim and have it create the container; all undone where that fails."""
         async with self._lock:
             try:
-                shim_process.start(self._store.shim_program, self._socket)
+                self._store.shims.start(self._socket)
                 client = await self._connect()
                 answer = await client.call(
                     "Create",

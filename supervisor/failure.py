@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import re
+
 from shim import ttrpc
 from spec.errors import InvalidSpec, OrlopError
 
@@ -51,6 +53,10 @@ _OF_TTRPC = {
 }
 
 
+#: What containerd's users look for; ours know which method they called.
+_PREFIX = re.compile(r"OCI runtime \w+ failed: ")
+
+
 class Failure(Exception):
     """A request's failure: one of CODES, a line for people, and data for programs."""
 
@@ -69,9 +75,10 @@ class Failure(Exception):
 def of_shim(error: RpcError) -> Failure:
     """What a shim answered. Its text begins with the JSON pointer, where there is one."""
     code = _OF_TTRPC.get(error.code, RUNTIME_FAILED)
-    pointer, colon, _ = error.message.partition(": ")
+    message = _PREFIX.sub("", error.message, count=1)
+    pointer, colon, _ = message.partition(": ")
     data = {"pointer": pointer} if colon and pointer.startswith("/") else {}
-    return Failure(code, error.message, **data)
+    return Failure(code, message, **data)
 
 
 def of_spec(error: OrlopError) -> Failure:

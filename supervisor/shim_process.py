@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import marshal
 import os
 import signal
 import socket
@@ -17,33 +18,81 @@ _LISTENER = 3  # shim.bootstrap
 _BACKLOG = 16
 
 
-def start(program: str, path: str) -> None:
-    """Start a shim that listens at `path`, in a session of its own. Raises OSError.
+_NULL = [
+    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+    (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+]
+#: Room for a shim's own arguments, which are shown in place of the template's (shim.template).
+_ROOM = "." * 200
 
-    The socket listens before the shim is there, so that a connection can be made at once.
-    """
-    try:
-        os.unlink(path)  # of a shim that was killed
-    except FileNotFoundError:
-        pass
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(path)
-        os.chmod(path, 0o600)
-        listener.listen(_BACKLOG)
-        fd = listener.fileno()
-        pid = os.posix_spawn(
-            program,
-            [program, "-namespace", NAMESPACE, "-socket", path],
-            {"PATH": os.environ.get("PATH", os.defpath), "TTRPC_ADDRESS": ""},
-            file_actions=[
-                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
-                (os.POSIX_SPAWN_DUP2, fd, _LISTENER),
-            ],
-            setsid=True,
-            setsigmask=(),
-            setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),
-        )
+
+class Shims:
+    """Starts shims: forked from a warm template, executed where that is not there."""
+
+    def __init__(self, program: str) -> None:
+        self._program = program
+        self._template: socket.socket | None = None
+        self.warm_up()
+
+    def warm_up(self) -> None:
+        """Start the template; it ends with us, or with `close`. Raises OSError."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            ours.setblocking(False)  # noqa: FBT003 - takes no keyword
+            words = [self._program, "-template", _ROOM]
+            _spawn(words, theirs.fileno())
+        self._template = ours
+
+    def start(self, path: str) -> None:
+        """Start a shim that listens at `path`, in a session of its own. Raises OSError.
+
+        The socket listens before the shim is there, so that a connection can be made at once.
+        """
+        try:
+            os.unlink(path)  # of a shim that was killed
+        except FileNotFoundError:
+            pass
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(path)
+            os.chmod(path, 0o600)
+            listener.listen(_BACKLOG)
+            if not self._fork(path, listener):
+                words = [self._program, "-namespace", NAMESPACE, "-socket", path]
+                _spawn(words, listener.fileno())
+
+    def _fork(self, path: str, listener: socket.socket) -> bool:
+        """Ask the template; False where it has died, which starts another, or is too busy."""
+        request = marshal.dumps((NAMESPACE, path, ""))
+        try:
+            if self._template is None:
+                return False
+            socket.send_fds(self._template, [request], [listener.fileno()])
+        except BlockingIOError:
+            return False
+        except OSError:
+            self.close()
+            self.warm_up()
+            return False
+        return True
+
+    def close(self) -> None:
+        """End the template; shims live on."""
+        if self._template is not None:
+            self._template.close()
+            self._template = None
+
+
+def _spawn(words: list[str], descriptor: int) -> None:
+    """Execute the shim's program with a descriptor as its third, in a session of its own."""
+    pid = os.posix_spawn(
+        words[0],
+        words,
+        {"PATH": os.environ.get("PATH", os.defpath), "TTRPC_ADDRESS": ""},
+        file_actions=[*_NULL, (os.POSIX_SPAWN_DUP2, descriptor, _LISTENER)],
+        setsid=True,
+        setsigmask=(),
+        setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),
+    )
     _reap(pid)
 
 

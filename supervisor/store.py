@@ -23,6 +23,7 @@ from spec.errors import OrlopError
 from supervisor.container import Container
 from supervisor.failure import EXISTS, INVALID_PARAMS, NOT_FOUND, Failure
 from supervisor.records import Record, Records
+from supervisor.shim_process import Shims
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -48,6 +49,7 @@ class Store:
             os.close(self._lock)
             raise OrlopError(f"another orlopd runs in {self.root}") from error
         self.records = Records(os.path.join(self.root, "records.db"))
+        self.shims = Shims(shim_program)
         self.changed = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._containers = {r.id: Container(self, r) for r in self.records.all()}

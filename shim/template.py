@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A warm template: one process with everything imported, of which shims are forks.
+
+Starting an interpreter and its imports are most of the time that a shim takes to start, and what
+is imported before the fork is one copy in memory for all shims. Whoever wants shims starts it, with
+a connected SOCK_SEQPACKET socket as descriptor 3: `containerd-shim-orlop-v1 -template TEXT`, where
+the text makes room for a shim's own arguments, as people see them.
+
+A request is one message: marshal's form of (namespace, socket's path, events), and the listening
+socket as descriptor. There is no answer: who connects to the listening socket sees whether a shim
+is there. One shim is always forked ahead, and takes the next request itself. The template ends with
+the connection; its shims don't.
+"""
+
+from __future__ import annotations
+
+import _signal
+import _socket
+import gc
+import marshal
+import os
+import select
+import sys
+
+from shim.launch import serve
+from shim.preload import preload
+
+_SIZE = 65536
+_SPACE = _socket.CMSG_SPACE(4)
+_CHANNEL = 3
+
+
+def run() -> int:
+    """Have a shim ready until the other end is closed; returns the exit status."""
+    import prctl  # noqa: F401 - as the next: so that a shim has it
+
+    from shim import daemon  # noqa: F401
+
+    preload()
+    # The kernel reaps them: nobody asks how a shim ended (waitpid(2), "Notes").
+    _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)
+    channel = _socket.socket(fileno=_CHANNEL)
+    title = Title()
+    gc.collect()
+    gc.freeze()  # what is here now is shared with the shims as long as nobody touches it
+    while True:
+        idle, taken = _fork(channel, title)
+        try:
+            if not _until_taken(channel, idle, taken):
+                return 0
+        finally:
+            os.close(idle)
+            os.close(taken)
+
+
+def _fork(channel: _socket.socket, title: Title) -> tuple[int, int]:
+    """Fork a shim that waits for its request; its pidfd, and what is closed once it has one.
+
+    Where there is no room for a process, the next request is dropped, whose sender will see it.
+    """
+    while True:
+        taken, held = os.pipe2(os.O_CLOEXEC)
+        try:
+            pid = os.fork()
+            if pid:
+                os.close(held)
+                return os.pidfd_open(pid), taken
+        except OSError as error:
+            os.close(taken)
+            os.close(held)
+            sys.stderr.write(f"containerd-shim-orlop-v1: fork: {error.strerror}\n")
+            data, listener = _receive(channel)
+            listener.close()
+            if not data:
+                sys.exit(0)
+            continue
+        os.close(taken)
+        _be_shim(channel, held, title)
+
+
+def _until_taken(channel: _socket.socket, idle: int, taken: int) -> bool:
+    """Wait until the idle shim has a request, or was killed. False: the other end is closed."""
+    poll = select.poll()
+    poll.register(idle, select.POLLIN)
+    poll.register(taken, select.POLLIN)
+    poll.register(channel.fileno(), 0)
+    ready = dict(poll.poll())
+    return channel.fileno() not in ready
+
+
+def _receive(channel: _socket.socket) -> tuple[bytes, _socket.socket]:
+    """The next request and its socket; no bytes where the other end is closed."""
+    data, control, _, _ = channel.recvmsg(_SIZE, _SPACE, _socket.MSG_CMSG_CLOEXEC)
+    for _, _, rights in control:
+        return data, _socket.socket(fileno=int.from_bytes(rights[:4], sys.byteorder))
+    return b"", channel
+
+
+def _be_shim(channel: _socket.socket, held: int, title: Title) -> None:
+    """The child's life."""
+    status = 1
+    try:
+        _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
+        os.setsid()
+        data, listener = _receive(channel)
+        if data:
+            os.close(held)
+            channel.close()
+            namespace, path, events = marshal.loads(data)  # noqa: S302 - from our own parent
+            title.change("-namespace", namespace, "-socket", path)
+            serve(listener, namespace, events, path)
+        status = 0
+    finally:
+        os._exit(status)
+
+
+class Title:
+    """This process's arguments as others see them (proc_pid_cmdline(5)), which forks change."""
+
+    def __init__(self) -> None:
+        with open("/proc/self/stat", encoding="utf-8", errors="replace") as file:
+            # arg_start and arg_end: fields 48 and 49, counted from the name's end, field 2
+            fields = file.read().rpartition(") ")[2].split()
+        self._start, self._end = map(int, fields[45:47])
+        with open("/proc/self/cmdline", "rb") as file:
+            words = file.read().split(b"\0")
+        self._program = words[: words.index(b"-template")]
+
+    def change(self, *words: str) -> None:
+        """Show `words` behind the program's name, cut to the room that there is."""
+        size = self._end - self._start
+        text = b"\0".join([*self._program, *map(os.fsencode, words)])[: size - 1]
+        memory = os.open("/proc/self/mem", os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.pwrite(memory, text.ljust(size, b"\0"), self._start)
+        finally:
+            os.close(memory)
