@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from runtime.version import VERSION
 from spec.errors import OrlopError
 from supervisor import api
+from supervisor.channel import Channel
 from supervisor.connection import Connection
-from supervisor.jsonrpc import LINE_LIMIT
 from supervisor.store import Store
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from supervisor.method import Method
 
 CONNECTIONS = 1024
+_BACKLOG = 128
+_PATIENCE = 1.0  # seconds until somebody may have gone; asyncio's own
 _SHIM = "containerd-shim-orlop-v1"
 _ACTIVATED = 3  # sd_listen_fds(3)
 _UCRED = struct.Struct("iII")
@@ -71,11 +73,13 @@ async def _serve(root: str, group: str) -> None:
     await store.recover()
     listener = _activated() or _listen(os.path.join(store.root, "orlopd.sock"), gid)
     front = Front(api.methods(store), any_user=bool(group))
-    server = await asyncio.start_unix_server(front.serve, sock=listener, limit=LINE_LIMIT)
+    listener.setblocking(False)  # noqa: FBT003 - takes no keyword
+    listener.listen(_BACKLOG)
+    accepting = asyncio.get_running_loop().create_task(front.accept(listener))
     _notify("READY=1")
     await ended.wait()
     _notify("STOPPING=1")
-    server.close()  # containers and their shims go on
+    accepting.cancel()  # containers and their shims go on
 
 
 class Front:
@@ -85,18 +89,32 @@ class Front:
         self._methods = methods
         self._any_user = any_user
         self._connections = 0
+        self._serving: set[asyncio.Task[None]] = set()
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def accept(self, listener: socket.socket) -> None:
+        """Serve all who come, until it is cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                peer, _ = await loop.sock_accept(listener)
+            except OSError as error:  # no descriptor is left: those who are served may end
+                sys.stderr.write(f"orlopd: accept: {error.strerror}\n")
+                await asyncio.sleep(_PATIENCE)
+                continue
+            serving = loop.create_task(self._serve(peer))
+            self._serving.add(serving)
+            serving.add_done_callback(self._serving.discard)
+
+    async def _serve(self, peer: socket.socket) -> None:
         """Serve a client; one of another user is not, unless a group lets it (by the mode)."""
-        peer = writer.get_extra_info("socket")
         raw = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
         _, uid, _ = _UCRED.unpack(raw)
         if self._connections >= CONNECTIONS or not (self._any_user or uid in (0, os.geteuid())):
-            writer.close()
+            peer.close()
             return
         self._connections += 1
         try:
-            await Connection(self._methods, reader, writer).serve()
+            await Connection(self._methods, Channel(peer)).serve()
         finally:
             self._connections -= 1
 

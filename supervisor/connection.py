@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """One client: its requests as they come, their answers as they are ready.
 
-What a client can make us keep is bounded: a line, REQUESTS requests at a time, and one answer that
-it has not read. When one of these is full, the client isn't read from, and only it waits.
+What a client can make us keep is bounded: a line and its descriptors, REQUESTS requests at a time,
+and one answer that it has not read. When one of these is full, the client isn't read from, and only
+it waits.
 """
 
 from __future__ import annotations
@@ -17,12 +18,15 @@ from typing import TYPE_CHECKING
 from shim.ttrpc import RpcError
 from spec.errors import OrlopError
 from supervisor import failure, jsonrpc
+from supervisor.channel import close_all
 from supervisor.failure import Failure
+from supervisor.lines import Lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
     from typing import Any
 
+    from supervisor.channel import Channel
     from supervisor.jsonrpc import Request
     from supervisor.method import Method
 
@@ -31,10 +35,11 @@ SUBSCRIPTIONS = 16  # of one client
 
 
 class Call:
-    """A request being served: whose it is, and what begins once it is answered."""
+    """A request being served: whose it is, what came with it, what begins once it is answered."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, descriptors: list[int]) -> None:
         self.connection = connection
+        self.descriptors = descriptors  # who wants them takes them out
         self.afterwards: list[Callable[[], object]] = []
 
 
@@ -44,13 +49,11 @@ class Connection:
     def __init__(
         self,
         methods: Mapping[str, Method],
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
+        channel: Channel,
     ) -> None:
         self._methods = methods
-        self._reader = reader
-        self._writer = writer
-        self._sending = asyncio.Lock()
+        self._channel = channel
+        self._lines = Lines(channel)
         self._slots = asyncio.Semaphore(REQUESTS)
         self._tasks: set[asyncio.Task[None]] = set()
         self._running: dict[str, asyncio.Task[object]] = {}
@@ -68,23 +71,23 @@ class Connection:
         finally:
             for task in (*self._lasting, *self._streams.values()):
                 task.cancel()
-            self._writer.close()
+            self._lines.close()
+            self._channel.close()
 
     async def _read(self) -> None:
         while True:
             try:
-                line = await self._reader.readuntil(b"\n")
-            except asyncio.IncompleteReadError as rest:
-                line = rest.partial  # a last line may lack its end
-                if not line.strip():
-                    return
-            except asyncio.LimitOverrunError:
-                text = f"a line has at most {jsonrpc.LINE_LIMIT} bytes"
-                await self.send(jsonrpc.refusal(None, Failure(failure.INVALID_REQUEST, text)))
+                line, descriptors = await self._lines.next()
+            except Failure as error:
+                await self.send(jsonrpc.refusal(None, error))
+                return
+            if not line:
                 return
             if line.strip():
                 await self._slots.acquire()
-                self._keep(self._line(line))
+                self._keep(self._line(line, descriptors))
+            else:
+                close_all(descriptors)
 
     def _keep(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -95,7 +98,7 @@ class Connection:
         """Answer what was asked by a client that sends no more, unless it doesn't listen either."""
         loop, closed = asyncio.get_running_loop(), asyncio.Event()
         with select.epoll() as hang_up:
-            hang_up.register(self._writer.get_extra_info("socket").fileno(), 0)  # EPOLLHUP alone
+            hang_up.register(self._channel.socket.fileno(), 0)  # EPOLLHUP alone
             gone = loop.create_task(closed.wait())
             loop.add_reader(hang_up.fileno(), closed.set)
             try:
@@ -109,16 +112,12 @@ class Connection:
 
     async def send(self, message: object) -> None:
         """Send a message, when the ones before are on their way. Raises ConnectionError."""
-        async with self._sending:
-            if self._writer.is_closing():  # asyncio would only complain to its log
-                raise ConnectionResetError
-            self._writer.write(jsonrpc.pack(message))
-            await self._writer.drain()
+        await self._channel.send(jsonrpc.pack(message))
 
-    async def _line(self, line: bytes) -> None:
+    async def _line(self, line: bytes, descriptors: list[int]) -> None:
         calls: list[Call] = []
         try:
-            answers, is_batch = await self._answers(line, calls)
+            answers, is_batch = await self._answers(line, descriptors, calls)
             if answers:
                 await self.send(answers if is_batch else answers[0])
             for call in calls:
@@ -127,22 +126,31 @@ class Connection:
         except ConnectionError:
             pass
         finally:
+            close_all(descriptors)
             self._slots.release()
 
-    async def _answers(self, line: bytes, calls: list[Call]) -> tuple[list[object], bool]:
+    async def _answers(
+        self, line: bytes, descriptors: list[int], calls: list[Call]
+    ) -> tuple[list[object], bool]:
         try:
             messages, is_batch = jsonrpc.parse(line)
         except Failure as error:
             return [jsonrpc.refusal(None, error)], False
-        done = await asyncio.gather(*(self._message(message, calls) for message in messages))
+        if len(messages) > 1:
+            close_all(descriptors)  # whose would they be?
+        done = await asyncio.gather(
+            *(self._message(message, descriptors, calls) for message in messages)
+        )
         return [answer for answer in done if answer is not None], is_batch
 
-    async def _message(self, message: object, calls: list[Call]) -> object | None:
+    async def _message(
+        self, message: object, descriptors: list[int], calls: list[Call]
+    ) -> object | None:
         try:
             request = jsonrpc.request(message)
         except Failure as error:
             return jsonrpc.refusal(jsonrpc.id_of(message), error)
-        call = Call(self)
+        call = Call(self, descriptors)
         try:
             result = await self._run(request, call)
         except Failure as error:

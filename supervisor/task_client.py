@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 
 from shim import messages, ttrpc
 from shim.ttrpc import Frame, Frames, RpcError
+from supervisor.channel import Channel
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from shim.protobuf import Table, Values
 
 _SERVICE = "containerd.task.v3.Task"
@@ -25,6 +28,13 @@ _METHODS: dict[str, tuple[Table, Table]] = {
     "Pids": (_PROCESS, messages.PIDS),
     "Wait": (_PROCESS, messages.EXITED),
     "Shutdown": (messages.SHUTDOWN, _EMPTY),
+    "Exec": (messages.EXEC, _EMPTY),
+    "ResizePty": (messages.RESIZE, _EMPTY),
+    "CloseIO": (messages.CLOSE_IO, _EMPTY),
+    "Update": (messages.UPDATE, _EMPTY),
+    "Stats": (_PROCESS, messages.STATS),
+    "Checkpoint": (messages.CHECKPOINT, _EMPTY),
+    "Attach": (messages.ATTACH, _EMPTY),
 }
 
 
@@ -35,12 +45,9 @@ class Lost(ConnectionError):
 class TaskClient:
     """A connection to one shim, whose one container is `container_id`."""
 
-    def __init__(
-        self, container_id: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    def __init__(self, container_id: str, channel: Channel) -> None:
         self._id = container_id
-        self._reader = reader
-        self._writer = writer
+        self._channel = channel
         self._waiting: dict[int, asyncio.Future[bytes]] = {}
         self._stream = -1
         self._reading = asyncio.get_running_loop().create_task(self._read())
@@ -48,20 +55,25 @@ class TaskClient:
     @classmethod
     async def connect(cls, path: str, container_id: str) -> TaskClient:
         """Raises OSError: nobody listens there."""
-        return cls(container_id, *await asyncio.open_unix_connection(path))
+        return cls(container_id, await Channel.connect(path))
 
-    async def call(self, method: str, **values: object) -> Values:
-        """Call a method about the container. Raises RpcError, Lost."""
+    async def call(self, method: str, fds: Sequence[int] = (), /, **values: object) -> Values:
+        """Call a method about the container; with descriptors perhaps. Raises RpcError, Lost."""
         asked, answered = _METHODS[method]
         if self._reading.done():
             raise Lost("the shim is gone")
         self._stream += 2
         payload = asked.encode({"id": self._id, **values})
-        request = {"service": _SERVICE, "method": method, "payload": payload}
+        service = messages.STREAMS if method == "Attach" else _SERVICE
+        request = {"service": service, "method": method, "payload": payload}
         frame = Frame(self._stream, ttrpc.REQUEST, 0, messages.REQUEST.encode(request))
         future = asyncio.get_running_loop().create_future()
         self._waiting[self._stream] = future
-        self._writer.write(frame.pack())
+        try:
+            await self._channel.send(frame.pack(), fds)
+        except ConnectionError as error:
+            self._waiting.pop(frame.stream, None)
+            raise Lost("the shim is gone") from error
         response = messages.RESPONSE.decode(await future)
         status = response["status"]
         if status and status["code"]:
@@ -75,12 +87,12 @@ class TaskClient:
     def close(self) -> None:
         """Close it; what waits for an answer learns that it is lost."""
         self._reading.cancel()
-        self._writer.close()
+        self._channel.close()
 
     async def _read(self) -> None:
         frames = Frames()
         try:
-            while data := await self._reader.read(65536):
+            while data := (await self._channel.receive())[0]:
                 for frame in frames.add(data):
                     future = self._waiting.pop(frame.stream, None)
                     if future is not None and not future.done():
@@ -88,7 +100,7 @@ class TaskClient:
         except ConnectionError:
             pass  # killed, with our request unread
         finally:
-            self._writer.close()
+            self._channel.close()
             for future in self._waiting.values():
                 if not future.done():
                     future.set_exception(Lost("the shim is gone"))
