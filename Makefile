@@ -19,7 +19,7 @@ test-unit: .venv/.tools .venv/.built ## the tests that need no root
 	@scripts/test.sh tests/unit $(ARGS)
 
 test-engines: .venv/.engines .venv/.built ## Docker, containerd, Podman and buildah, of the distribution's packages, drive orlop
-	@MUST_RUN="$${MUST_RUN:+$$MUST_RUN,}buildah,containerd,curl,docker,ip,newuidmap,podman,runc,slirp4netns,tini" scripts/test.sh tests/engines $(ARGS)
+	@MUST_RUN="$${MUST_RUN:+$$MUST_RUN,}buildah,containerd,docker,ip,newuidmap,podman,runc,slirp4netns,tini" scripts/test.sh tests/engines $(ARGS)
 
 test-warm: .venv/.tools .venv/.built ## the container tests once more, each call done by a warm planner
 	@WARM=1 scripts/test.sh tests/integration $(ARGS)

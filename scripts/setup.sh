@@ -79,7 +79,6 @@ missing_engines() {
     [ -x /usr/libexec/podman/catatonit ] || echo catatonit    # podman run --init, and pods
     command -v runc >/dev/null || echo runc    # what orlop is compared with
     command -v tini >/dev/null || echo tini
-    command -v curl >/dev/null || echo curl    # speaks to the CRI plugin
     command -v ip >/dev/null || echo iproute2
     command -v iptables >/dev/null || echo iptables
 }

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import _signal
 import os
+import time
 
 from runtime import kill, state
 from runtime.errors import NotRunning
 from runtime.start import begin
 from shim import exits, messages, metrics, options, ttrpc, works
+from shim.exits import Exit
 from shim.loop import READ
 from shim.stdio import Paths, Stdio, keep
 from shim.task import Process, Task, exit_values, find, find_task
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from shim.worker import Channel, Done, Heard
 
 NAMES = ("containerd.task.v2.Task", "containerd.task.v3.Task")
+_NEVER_RAN = 255  # the exit status of runc exec that failed
 _INIT_DRAIN, _EXEC_DRAIN = 10.0, 2.0  # seconds for the output that is left; containerd's own
 
 
@@ -213,11 +216,10 @@ class TaskService:
         def done(result: object, error: RpcError | None) -> None:
             stdio.started()
             if error is not None:
-                process.starting = False
                 stdio.close()
                 process.stdio = None
+                process.never_ran(Exit(_NEVER_RAN, time.time_ns()))
                 _fail(call, "exec", error)
-                task.exec_ended()
                 return
             assert isinstance(result, int)  # noqa: S101 - for the type checker
             process.pid, process.spec = result, b""
@@ -364,6 +366,8 @@ class TaskService:
         task.execs.pop(process.exec_id, None)
         process.close()
         exits.forget(task.place.bundle, process.exec_id)
+        for call in process.waiting:
+            call.fail(ttrpc.NOT_FOUND, f"process {process.exec_id}: deleted before it was started")
         for call in process.deletions:
             call.reply(_deleted(process))
 

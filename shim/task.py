@@ -105,6 +105,15 @@ class Process:
         for attached in self.attached:
             attached.close()
 
+    def never_ran(self, end: Exit) -> None:
+        """Its start failed: whoever waits is answered, and nobody else is told of an exit."""
+        self.starting = False
+        self.end = end
+        waiting, self.waiting = self.waiting, []
+        for call in waiting:
+            call.reply(exit_values(end))
+        self.task.exec_ended()
+
     def answer(self, call: Call) -> None:
         """Answer a Wait, now or at the exit."""
         if self.end is None:

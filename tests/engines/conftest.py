@@ -14,8 +14,10 @@ import pytest
 
 from tests.engines import image
 from tests.engines.buildah import Buildah
+from tests.engines.calls import Calls
 from tests.engines.containerd import Containerd
 from tests.engines.docker import Docker, DockerOverShim, Plugged
+from tests.engines.pod import Pod
 from tests.engines.podman import Podman, PodmanRootless
 from tests.engines.room import Room
 from tests.engines.runtime import Runtime, orlop, runc, shim
@@ -163,3 +165,25 @@ def containerd(containerd_daemon: Containerd) -> Iterator[Containerd]:
     yield containerd_daemon
     containerd_daemon.remove_all()
     leftovers.check()
+
+
+@pytest.fixture
+def own_containerd(tmp_path: Path, archive: Path) -> Iterator[Containerd]:
+    """A containerd of the test's own, to be killed; what the test leaves in it fails it."""
+    with Room(tmp_path) as room:
+        containerd = Containerd(room)
+        leftovers = containerd.leftovers()
+        containerd.start(archive)
+        yield containerd
+        containerd.remove_all()
+        containerd.daemon.stop()
+        leftovers.check()
+
+
+@pytest.fixture
+def pod(containerd: Containerd, runtime: Runtime, tmp_path: Path) -> Iterator[Pod]:
+    """A pod of the runtime, by the CRI plugin."""
+    with Calls(containerd.room, "k8s.io") as calls:
+        pod = Pod(containerd, calls, runtime, tmp_path / "logs")
+        yield pod
+        pod.remove()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""containerd in a room, driven by ctr, with both runtimes known to its CRI plugin."""
+"""containerd in a room, driven by ctr, with all runtimes known to its CRI plugin."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.engines import image
 from tests.engines.client import Lines
 from tests.engines.daemon import Daemon
 from tests.engines.leftovers import Leftovers
-from tests.engines.runtime import orlop, runc
+from tests.engines.runtime import SHIM, SHIM_TYPE, ShimPath, orlop, runc, shim
 
 if TYPE_CHECKING:
     import subprocess
@@ -26,6 +26,14 @@ STATES = [
     Path(f"/run/containerd/{name}/{namespace}")
     for name in ("runc", "orlop")
     for namespace in ("default", "k8s.io")
+]
+
+_SHIM_STATES = [
+    Path("/run/containerd/s"),
+    *(
+        Path(f"/run/containerd/io.containerd.runtime.v2.task/{namespace}")
+        for namespace in ("default", "k8s.io")
+    ),
 ]
 
 #: Any snapshotter but this one may need what a machine's file systems can't do.
@@ -49,20 +57,26 @@ _RUNTIME = """\
         BinaryName = "{path}"
 """
 
+_OUR_SHIM = f"""\
+    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.{shim().name}]
+      runtime_type = "{SHIM_TYPE}"
+"""
+
 
 class Containerd:
     """containerd in a room."""
 
     def __init__(self, room: Room) -> None:
         self.room = room
+        self.root = room.directory / "root"
         config = room.directory / "config.toml"
-        text = _CONFIG.format(
-            root=room.directory / "root", image=image.PAUSE, snapshotter=SNAPSHOTTER
-        )
+        text = _CONFIG.format(root=self.root, image=image.PAUSE, snapshotter=SNAPSHOTTER)
         for each in (runc(), orlop()):
             text += _RUNTIME.format(name=each.name, path=each.path)
-        config.write_text(text)
-        self.daemon = Daemon(room, "containerd", "--config", config)
+        config.write_text(text + _OUR_SHIM)
+        self.offered = ShimPath(room.directory / "bin", SHIM.name)
+        environment = self.offered.environment
+        self.daemon = Daemon(room, "containerd", "--config", config, env=environment)
 
     def start(self, archive: Path) -> None:
         """Start the daemon, and import the images for ctr and for Kubernetes."""
@@ -72,6 +86,13 @@ class Containerd:
         pause = self.room.directory / "pause"
         for each in (archive, image.archive(pause, image.PAUSE, Cmd=["sleep", "100000"])):
             self("--namespace", "k8s.io", *words, each)
+
+    def start_again(self) -> None:
+        """Start the daemon once more, up to its CRI plugin, which READY=1 doesn't wait for."""
+        seen = self.daemon.log.stat().st_size
+        self.daemon.start()
+        with Lines(["tail", "--follow", f"--bytes=+{seen + 1}", str(self.daemon.log)]) as log:
+            log.until("Start streaming server")
 
     def __call__(
         self, *argv: str | Path, check: bool = True, stdin: str | None = None
@@ -111,9 +132,9 @@ class Containerd:
                 return line.split()[2]
         return ""
 
-    def pid(self, name: str) -> int:
+    def pid(self, name: str, namespace: str = "default") -> int:
         """The pid, in the room, of a task's first process."""
-        lines = self("task", "list").stdout.splitlines()[1:]
+        lines = self("--namespace", namespace, "task", "list").stdout.splitlines()[1:]
         return next(int(line.split()[1]) for line in lines if line.split()[0] == name)
 
     def remove_all(self) -> None:
@@ -125,4 +146,4 @@ class Containerd:
 
     def leftovers(self) -> Leftovers:
         """A watch over what tests leave beside the daemon."""
-        return Leftovers(self.room, *STATES, own=("default", "k8s.io"))
+        return Leftovers(self.room, *STATES, *_SHIM_STATES, own=("default", "pods"))

@@ -7,8 +7,6 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import pytest
-
 from tests.engines import image
 from tests.engines.client import Lines
 from tests.engines.daemon import Daemon
@@ -29,9 +27,6 @@ _SHIM_STATES = [
     Path("/run/containerd/s"),
     Path("/run/docker/containerd/daemon/io.containerd.runtime.v2.task/moby"),
 ]
-
-#: On tests whose `runtime` is to be plugged in every way: a command line, or our shim.
-EVERY_WAY = pytest.mark.parametrize("runtime", ["orlop", "shim", "runc"], indirect=True)
 
 #: The name of the image for commands.
 IMAGE = image.NAME.removeprefix("docker.io/library/")
@@ -118,7 +113,7 @@ class DockerOverShim(Docker):
     """
 
     def __init__(self, room: Room, settings: dict[str, object] | None = None) -> None:
-        self.offered = ShimPath(room.directory / "bin")
+        self.offered = ShimPath(room.directory / "bin", "containerd-shim-runc-v2")
         runtimes = {"runtimes": {"shim": {"path": str(self.offered.runc)}}}
         super().__init__(room, runtimes | (settings or {}), self.offered.environment)
 

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
+
 from tests.engines.room import ENVIRONMENT
 
 
@@ -38,24 +40,29 @@ SHIM_TYPE = "io.containerd.orlop.v1"
 
 
 def shim() -> Runtime:
-    """Our shim, under the name that `DockerOverShim` gives it; nothing executes the path."""
+    """Our shim, under the name that engines know it by; nothing executes the path."""
     return Runtime("shim", SHIM)
 
 
-class ShimPath:
-    """A directory for the front of an engine's PATH: our shim under every name that is asked for.
+#: On tests whose `runtime` is to be plugged in every way: a command line, or our shim.
+EVERY_WAY = pytest.mark.parametrize("runtime", ["orlop", "shim", "runc"], indirect=True)
 
-    Beside it a `runc` that refuses, and keeps a record of what it was asked: in an engine over our
-    shim nobody has anything to ask of one, but for its version.
+#: On tests of what a shim does: ours, and containerd's, whose answers are the ones expected.
+BOTH_SHIMS = pytest.mark.parametrize("runtime", ["shim", "runc"], indirect=True)
+
+
+class ShimPath:
+    """A directory for the front of an engine's PATH, with our shim under a name.
+
+    Beside it a `runc` that refuses, and keeps a record of what it was asked: an engine over our
+    shim has nothing to ask of one, but for its version.
     """
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
+    def __init__(self, directory: Path, name: str) -> None:
         self._record = directory / "calls"
         directory.mkdir()
         self._record.touch()
-        for name in (SHIM.name, "containerd-shim-runc-v2"):
-            (directory / name).symlink_to(SHIM)
+        (directory / name).symlink_to(SHIM)
         self.runc = directory / "runc"
         self.runc.write_text(f'#!/bin/sh\necho "$*" >>{self._record}\necho "no runc" >&2\nexit 9\n')
         self.runc.chmod(0o755)

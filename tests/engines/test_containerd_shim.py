@@ -8,19 +8,14 @@ import re
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.engines import image
 from tests.engines.client import Terminal
 from tests.engines.containerd import SNAPSHOTTER, Containerd
-from tests.engines.room import Room
 from tests.support.features import requires
 from tests.support.waiting import ended
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 pytestmark = [requires("root", "containerd"), pytest.mark.slow]
 
@@ -99,25 +94,15 @@ def test_events_come_in_order(containerd: Containerd) -> None:
             assert "once" in lines.until(f"/tasks/{topic} ")
 
 
-@pytest.fixture
-def restarting(tmp_path: Path, archive: Path) -> Iterator[Containerd]:
-    """A containerd of the test's own, to be killed."""
-    with Room(tmp_path) as room:
-        containerd = Containerd(room)
-        containerd.start(archive)
-        yield containerd
-        containerd.daemon.stop()
-
-
-def test_a_restarted_containerd_finds_the_task(restarting: Containerd) -> None:
-    restarting(*words("--detach"), "service", *SERVICE)
-    (shim,) = shims(restarting)
-    restarting.daemon.stop(signal.SIGKILL)
-    restarting.daemon.start()
-    assert restarting.status("service") == "RUNNING"
-    assert shims(restarting) == [shim]
-    restarting(*exec_words("again"), "exit 0")
-    restarting("task", "delete", "--force", "service")
+def test_a_restarted_containerd_finds_the_task(own_containerd: Containerd) -> None:
+    own_containerd(*words("--detach"), "service", *SERVICE)
+    (shim,) = shims(own_containerd)
+    own_containerd.daemon.stop(signal.SIGKILL)
+    own_containerd.daemon.start()
+    assert own_containerd.status("service") == "RUNNING"
+    assert shims(own_containerd) == [shim]
+    own_containerd(*exec_words("again"), "exit 0")
+    own_containerd("task", "delete", "--force", "service")
     ended(shim)
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.engines.docker import EVERY_WAY, IMAGE
+from tests.engines.docker import IMAGE
+from tests.engines.runtime import EVERY_WAY
 from tests.support.features import requires
 
 if TYPE_CHECKING:

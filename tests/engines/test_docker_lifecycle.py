@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.engines.client import Terminal
-from tests.engines.docker import EVERY_WAY, IMAGE
+from tests.engines.docker import IMAGE
+from tests.engines.runtime import EVERY_WAY
 from tests.support import waiting
 from tests.support.features import requires
 

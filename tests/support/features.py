@@ -129,7 +129,6 @@ FEATURES: dict[str, Callable[[], str]] = {
     "clang-tidy": _program("clang-tidy-14"),
     "cppcheck": _program("cppcheck"),
     "crun": _program("crun"),
-    "curl": _program("curl"),
     "docker": _program("dockerd"),
     "fish": _program("fish"),
     "groff": _program("groff"),

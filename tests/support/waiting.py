@@ -3,8 +3,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import select
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 #: Emulated guests are some 20 times slower: ORLOP_TEST_SLOWNESS scales every limit.
 SLOWNESS = float(os.environ.get("ORLOP_TEST_SLOWNESS", "1"))
@@ -38,3 +43,28 @@ def readable(fd: int, seconds: float, what: str) -> None:
     poll.register(fd, select.POLLIN)
     if not poll.poll(limit(seconds) * 1000):
         raise TimeoutError(f"waited {limit(seconds):g} s for {what}")
+
+
+class Replacements:
+    """Files of a directory that are replaced by others (inotify(7)), in a `with` statement."""
+
+    _MOVED_TO = 0x80
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def __enter__(self) -> Self:
+        libc = ctypes.CDLL(None, use_errno=True)
+        self._fd = libc.inotify_init1(os.O_CLOEXEC)
+        path = os.fsencode(self._directory)
+        if libc.inotify_add_watch(self._fd, path, self._MOVED_TO) < 0:
+            raise OSError(ctypes.get_errno(), "inotify_add_watch", str(self._directory))
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        os.close(self._fd)
+
+    def next(self) -> None:
+        """Wait for the next ones since `with`, or since the last call. Raises TimeoutError."""
+        readable(self._fd, 30, f"a new file in {self._directory}")
+        os.read(self._fd, 65536)
