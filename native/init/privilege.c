@@ -46,8 +46,12 @@ int op_groups(struct context *ctx, const struct plan_op *op)
 
 int op_user(struct context *ctx, const struct plan_op *op)
 {
-	long r = STEP(ctx, prctl, PR_SET_KEEPCAPS, 1, 0, 0, 0);
+	long r;
 
+	/* setresuid(2): -1 leaves an id as it is, and so root. */
+	if (op->number[0] >= UINT32_MAX || op->number[1] >= UINT32_MAX)
+		return -EINVAL;
+	r = STEP(ctx, prctl, PR_SET_KEEPCAPS, 1, 0, 0, 0);
 	if (!r)
 		r = STEP(ctx, setresgid, op->number[1], op->number[1], op->number[1]);
 	if (!r)

@@ -46,6 +46,7 @@ _SETS: tuple[Literal["bounding", "effective", "inheritable", "permitted", "ambie
 )
 _OOM_SCORE_ADJ = 1000
 _IO_PRIORITY_MAX = 7
+_ID_MAX = 2**32 - 2
 _WINDOW_MAX = 2**16 - 1
 _NICE = range(-20, 20)
 _REALTIME_PRIORITY = range(1, 100)
@@ -73,6 +74,16 @@ def cwd_is_absolute(process: Process, at: str) -> Iterator[Violation]:
     """config.md, "Process": cwd must be absolute."""
     if not process["cwd"].startswith("/"):
         yield Violation(f"{at}/cwd", shown(process["cwd"]), "an absolute path")
+
+
+def ids_are_ids(process: Process, at: str) -> Iterator[Violation]:
+    """setresuid(2): the largest number means "as it is", and so root (as CVE-2026-46680)."""
+    user = process.get("user", {})
+    ids = [("uid", user.get("uid", 0)), ("gid", user.get("gid", 0))]
+    ids += [(f"additionalGids/{n}", gid) for n, gid in enumerate(user.get("additionalGids", []))]
+    for name, number in ids:
+        if number > _ID_MAX:
+            yield Violation(f"{at}/user/{name}", str(number), f"at most {_ID_MAX}")
 
 
 def env_has_names(process: Process, at: str) -> Iterator[Violation]:
@@ -240,6 +251,7 @@ def capabilities_can_be_granted(process: Process, at: str) -> Iterator[Violation
 RULES = (
     args_are_given,
     cwd_is_absolute,
+    ids_are_ids,
     env_has_names,
     console_size_fits,
     rlimits_are_valid,

@@ -279,3 +279,9 @@ def test_a_parent_that_refuses_the_descriptor_ends_it(init: Init) -> None:
     outcome = init(plan, clone_flags=0, answers={"SYNC_NOTIFY": lambda _pid, _fd: (1, -1)})
     assert (outcome.status, outcome.output) == (1, "")
     assert outcome.failure.error == errno.ECANCELED
+
+
+@pytest.mark.parametrize("ids", [(2**32 - 1, 0), (0, 2**32 - 1), (2**32, 0), (2**64 - 1, 0)])
+def test_an_id_that_would_leave_root_is_refused(init: Init, ids: tuple[int, int]) -> None:
+    failure = init([RawOp("OP_USER", numbers=list(ids))], clone_flags=0).failure
+    assert failure.error == errno.EINVAL

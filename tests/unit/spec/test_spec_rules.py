@@ -218,6 +218,12 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     ("/process/rlimits/0/type", program(rlimits=[rlimit("RLIMIT_MAGIC")])),
     ("/process/rlimits/1/type", program(rlimits=[rlimit("RLIMIT_CPU"), rlimit("RLIMIT_CPU")])),
     ("/process/rlimits/0/soft", program(rlimits=[rlimit("RLIMIT_CPU", 2, 1)])),
+    ("/process/user/uid", program(user={"uid": 2**32 - 1, "gid": 0})),
+    ("/process/user/gid", program(user={"uid": 0, "gid": 2**32 - 1})),
+    (
+        "/process/user/additionalGids/1",
+        program(user={"uid": 0, "gid": 0, "additionalGids": [1, 2**32 - 1]}),
+    ),
     ("/process/oomScoreAdj", program(oomScoreAdj=1001)),
     ("/process/oomScoreAdj", program(oomScoreAdj=-1001)),
     ("/process/scheduler/nice", scheduler("SCHED_BATCH", nice=20)),
