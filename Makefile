@@ -67,7 +67,7 @@ clean: ## remove the environment and everything built
 .venv/.engines: .venv/.tools
 	@scripts/setup.sh engines
 
-.venv/.built: .venv/.ready scripts/build.sh scripts/launcher.sh $(BUILD_INPUTS)
+.venv/.built: .venv/.ready scripts/build.sh scripts/launcher.sh scripts/archive.py scripts/archive.sh runtime/archived.py $(BUILD_INPUTS)
 	@scripts/build.sh
 
 .PHONY: help run test test-unit test-engines test-warm test-vm test-guests build lint bench fuzz analyze fmt install uninstall clean

@@ -10,12 +10,12 @@ import select
 import sys
 
 from native import syscalls
-from runtime.console import Terminal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from runtime.console import Terminal
     from runtime.notify_socket import NotifySocket
 
 #: Not forwarded: what can't be blocked, what is ours, and faults of our own (signal(7)).
@@ -43,15 +43,18 @@ class Foreground:
 
     def __init__(self, *, subreaper: bool) -> None:
         if subreaper:
-            import prctl
+            # Not prctl itself, which makes a function of each of the kernel's options: 2 ms.
+            import _prctl
 
-            prctl.set_child_subreaper(1)
+            _prctl.prctl(_prctl.PR_SET_CHILD_SUBREAPER, 1)
         self._terminal: Terminal | None = None
         _signal.pthread_sigmask(_signal.SIG_BLOCK, [*_FORWARDED, _signal.SIGCHLD])
         self._signals = syscalls.signalfd([*_FORWARDED, _signal.SIGCHLD])
 
     def attach(self, master: int) -> None:
         """The container's terminal: from now on the caller's is in raw mode."""
+        from runtime.console import Terminal
+
         self._terminal = Terminal(master)
         self._terminal.enter_raw()
 

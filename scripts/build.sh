@@ -7,16 +7,17 @@ cd "$(dirname "$0")/.."
 .venv/bin/python native/build.py
 .venv/bin/python -m spec.compile_schema
 site=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-launcher() { # MODULE NAME
-    scripts/launcher.sh "$1" .venv/bin/python "$PWD" "$site" >".venv/bin/$2.new"
-    chmod 755 ".venv/bin/$2.new"
-    mv ".venv/bin/$2.new" ".venv/bin/$2"
+launcher() { # NAME [--archive FILE] MODULE
+    scripts/launcher.sh "${@:2}" .venv/bin/python "$PWD" "$site" >".venv/bin/$1.new"
+    chmod 755 ".venv/bin/$1.new"
+    mv ".venv/bin/$1.new" ".venv/bin/$1"
 }
 
-launcher runtime.cli orlop-cold
-launcher shim.bootstrap containerd-shim-orlop-v1
-launcher supervisor.cli orlopd
-launcher orlopctl.cli orlopctl
+scripts/archive.sh .venv/modules .venv/bin/python "$PWD" "$PWD" "$site"
+launcher orlop-cold --archive "$PWD/.venv/modules" runtime.cli
+launcher containerd-shim-orlop-v1 shim.bootstrap
+launcher orlopd supervisor.cli
+launcher orlopctl orlopctl.cli
 cp native/orlop .venv/bin/orlop.new
 chmod 755 .venv/bin/orlop.new
 mv .venv/bin/orlop.new .venv/bin/orlop

@@ -119,10 +119,13 @@ new=$stage$base/$name
 mkdir "$new" "$new/bin"
 packages_into "$new/packages"
 mv "$new/packages/native/orlop" "$new/bin/orlop"
-for program in runtime.cli:orlop-cold shim.bootstrap:containerd-shim-orlop-v1 supervisor.cli:orlopd; do
-    path=$new/bin/${program#*:}
-    scripts/launcher.sh "${program%%:*}" .venv/bin/python "$base/$name/packages" >"$path"
-done
+scripts/archive.sh "$new/modules" .venv/bin/python "$base/$name/packages" "$new/packages"
+launcher() { # NAME [--archive FILE] MODULE
+    scripts/launcher.sh "${@:2}" .venv/bin/python "$base/$name/packages" >"$new/bin/$1"
+}
+launcher orlop-cold --archive "$base/$name/modules" runtime.cli
+launcher containerd-shim-orlop-v1 shim.bootstrap
+launcher orlopd supervisor.cli
 chmod 755 "$new"/bin/*
 documents_into
 note_made

@@ -28,9 +28,10 @@ pytestmark = requires("root")
 LAUNCHER = Path(sys.executable).with_name("orlop-cold")
 #: Runs the launcher as its interpreter would, then writes the names of what was imported.
 DRIVER = """
-import sys
+import os, sys
 launcher, report = sys.argv[1:3]
 del sys.argv[1:3]
+os._exit = sys.exit
 status = 0
 try:
     with open(launcher) as file:
