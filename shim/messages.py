@@ -166,6 +166,15 @@ RUNC_OPTIONS = Table(
     Field(10, "criu_image_path"),
     Field(11, "criu_work_path"),
 )
+# containerd.linux.runc.CreateOptions, of what clients before 2.0 give every shim but runc's where
+# a container has id maps; the fields of a restore are not here
+LEGACY_OPTIONS = Table(
+    Field(1, "no_pivot_root", BOOL),
+    Field(8, "no_new_keyring", BOOL),
+    Field(9, "shim_cgroup"),
+    Field(10, "io_uid", UINT),
+    Field(11, "io_gid", UINT),
+)
 RUNTIME_OPTIONS = Table(Field(1, "type_url"), Field(2, "config_path"), Field(3, "config_body"))
 CHECKPOINT_OPTIONS = Table(
     Field(1, "exit", BOOL),

@@ -61,6 +61,8 @@ def _values(any_: Values) -> Values:
         return _from_json(value)
     if name == "containerd.runc.v1.Options":
         return messages.RUNC_OPTIONS.decode(value)
+    if name == "containerd.linux.runc.CreateOptions":
+        return messages.LEGACY_OPTIONS.decode(value)
     if name == "runtimeoptions.v1.Options":
         return _from_toml(messages.RUNTIME_OPTIONS.decode(value))
     raise Malformed("not a type of options that is known")

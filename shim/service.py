@@ -104,6 +104,9 @@ class TaskService:
                 self._daemon.settle()
                 return
             assert isinstance(result, int)  # noqa: S101 - for the type checker
+            if task.abandoned:
+                self._abandon(task, call)
+                return
             self._created(task, result, call)
 
         work = _bound(works.do_create, place, asked["rootfs"], given, stdio)
@@ -277,8 +280,14 @@ class TaskService:
         call.reply({"stats": metrics.encode(task.cgroup.mode, task.cgroup.stats())})
 
     def connect(self, call: Call) -> None:
-        """The shim's own pid, and the init's."""
-        call.reply({"shim_pid": os.getpid(), "task_pid": self._task(call).init.pid})
+        """The shim's own pid, and the init's, 0 where there is none.
+
+        A containerd that is back asks for it first, of a container that is being made too: an error
+        would make it leave us to ourselves.
+        """
+        task = self._tasks.get(call.values["id"])
+        pid = task.init.pid if task is not None else 0
+        call.reply({"shim_pid": os.getpid(), "task_pid": pid})
 
     # -- changes
 
@@ -349,6 +358,11 @@ class TaskService:
 
     def delete(self, call: Call) -> None:
         """Remove an exec process, or the container, that has ended or was never started."""
+        being_made = self._tasks.get(call.values["id"])
+        if being_made is not None and not being_made.init.pid:
+            being_made.abandoned = True
+            self._abandon(being_made, call)
+            return
         task, process = self._process(call)
         if process.starting or (process.running and process.end is None):
             raise RpcError(ttrpc.FAILED_PRECONDITION, "cannot delete a running process")
@@ -361,6 +375,23 @@ class TaskService:
             self._end_created(task)
         else:
             task.drain(process, _INIT_DRAIN, lambda: self._delete_container(task))
+
+    def _abandon(self, task: Task, call: Call) -> None:
+        """End a Create: its caller was killed, and who came after has no use for the container.
+
+        Where the container is there already, this comes once more, at the end of the Create.
+        """
+
+        def done(_result: object, error: RpcError | None) -> None:
+            if error is not None:
+                self._daemon.warn(f"{task.place.id}: {error.message}")
+            if call.values.get("bundle"):  # the Create itself
+                del self._tasks[task.place.id]
+                task.close()
+                self._daemon.settle()
+            call.fail(ttrpc.NOT_FOUND, f"container {task.place.id!r}: deleted while it was made")
+
+        self._daemon.workers.start(lambda _: works.do_delete(task.place), done)
 
     def _delete_exec(self, task: Task, process: Process) -> None:
         task.execs.pop(process.exec_id, None)

@@ -133,6 +133,7 @@ class Task:
         self.execs: dict[str, Process] = {}
         self.cgroup: Cgroup | None = None
         self.shares_pids = False
+        self.abandoned = False  # deleted while Create is at work
         self.on_end: Callable[[], None] | None = None
         self._oom: OomWatch | None = None
         self._others: str = ""  # "", "ending" or "ended"

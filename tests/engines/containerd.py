@@ -116,8 +116,10 @@ class Containerd:
 
     def run_words(self, runtime: Runtime, *options: str) -> list[str]:
         """`run` with the runtime, up to and with the image; a name and a command are to follow."""
-        words = ["run", "--snapshotter", SNAPSHOTTER, "--runc-binary", str(runtime.path)]
-        return [*words, *options, image.NAME]
+        plug = ["--runc-binary", str(runtime.path)]
+        if runtime == shim():
+            plug = ["--runtime", SHIM_TYPE]
+        return ["run", "--snapshotter", SNAPSHOTTER, *plug, *options, image.NAME]
 
     def run(
         self, runtime: Runtime, *argv: str, options: tuple[str, ...] = (), check: bool = True

@@ -31,9 +31,14 @@ def shim_of(room: Room, pid: int) -> int:
     Raises AssertionError where that is not our shim.
     """
     (init,) = outside(room, pid)
-    parent = int(_status(init, "PPid"))
-    assert _MODULE in Path(f"/proc/{parent}/maps").read_text(), room.processes().get(parent)
-    return parent
+    shim = parent(init)
+    assert _MODULE in Path(f"/proc/{shim}/maps").read_text(), room.processes().get(shim)
+    return shim
+
+
+def parent(pid: int) -> int:
+    """A process's parent."""
+    return int(_status(pid, "PPid"))
 
 
 def _status(pid: int, name: str) -> str:

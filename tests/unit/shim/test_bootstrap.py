@@ -85,6 +85,9 @@ def test_options_come_as_protobuf_toml_and_json() -> None:
         found = options.load({"type_url": url, "value": value})
         assert (found.systemd, found.no_pivot, found.io_uid, found.root) == (True, True, 5, "/r")
         assert found.new_keyring
+    legacy = messages.LEGACY_OPTIONS.encode({"io_uid": 5, "no_new_keyring": True})
+    found = options.load({"type_url": "containerd.linux.runc.CreateOptions", "value": legacy})
+    assert (found.io_uid, found.new_keyring) == (5, False)
     assert options.load(None).root == options.default_root()
     with pytest.raises(RpcError, match="not a type"):
         options.load({"type_url": "other.Options", "value": b""})
