@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from supervisor.channel import Channel
     from supervisor.jsonrpc import Request
     from supervisor.method import Method
+    from supervisor.relay import Relay
 
 REQUESTS = 64  # of one client, at a time
 SUBSCRIPTIONS = 16  # of one client
@@ -59,6 +60,7 @@ class Connection:
         self._running: dict[str, asyncio.Task[object]] = {}
         self._lasting: set[asyncio.Task[object]] = set()
         self._streams: dict[int, asyncio.Task[None]] = {}
+        self.relays: dict[int, Relay] = {}
         self._stream = 0
 
     async def serve(self) -> None:
@@ -71,6 +73,8 @@ class Connection:
         finally:
             for task in (*self._lasting, *self._streams.values()):
                 task.cancel()
+            for relay in self.relays.values():
+                relay.close()
             self._lines.close()
             self._channel.close()
 
@@ -194,7 +198,9 @@ class Connection:
 
     def open_stream(self) -> int:
         """A number for a stream of notifications. Raises Failure."""
-        if len(self._streams) >= SUBSCRIPTIONS:
+        if self._channel.is_closed:
+            raise Failure(failure.CANCELLED, "the client has gone")
+        if len({*self._streams, *self.relays}) >= SUBSCRIPTIONS:
             raise Failure(failure.BUSY, f"{SUBSCRIPTIONS} subscriptions at a time")
         self._stream += 1
         return self._stream
@@ -203,7 +209,11 @@ class Connection:
         """Send a stream until it is closed, or the client goes away."""
         task = asyncio.get_running_loop().create_task(_until_gone(work))
         self._streams[number] = task
-        task.add_done_callback(lambda _: self._streams.pop(number, None))
+        task.add_done_callback(lambda _: self._end_stream(number))
+
+    def _end_stream(self, number: int) -> None:
+        self._streams.pop(number, None)
+        self.relays.pop(number, None)
 
     def close_stream(self, number: int) -> bool:
         """End a stream; whether there was one."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One container: its record, its shim, and every way from one status to the next.
+"""One container: its record, and every way from one status to the next.
 
 The record is written first where a step must be undone or finished later ("creating",
-"deleting"), and after the shim's answer where the shim can be asked again.
+"recreating", "deleting"), and after the shim's answer where the shim can be asked again.
 """
 
 from __future__ import annotations
@@ -13,69 +13,108 @@ import sys
 from typing import TYPE_CHECKING
 
 from runtime.state import now
-from shim import exits, messages, ttrpc
+from shim import exits
 from shim.ttrpc import RpcError
 from spec.errors import OrlopError
-from supervisor import shim_process
+from supervisor.exit import Exit, expected
 from supervisor.failure import WRONG_STATE, Failure
-from supervisor.task_client import Lost, TaskClient
+from supervisor.processes import Processes
+from supervisor.shim import Shim
+from supervisor.task_client import Lost
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
     from supervisor.records import Record
     from supervisor.store import Store
+    from supervisor.task_client import TaskClient
 
-_OPTIONS = "containerd.runc.v1.Options"
+    Attach = Callable[[], Awaitable[None]]
+
 _CREATED, _RUNNING, _STOPPED, _PAUSED = 1, 2, 3, 4  # containerd api/types/task/task.proto
-_RETRY = 0.05  # seconds between looks at a shim that is still creating what nobody wants
+_STREAMS = ("stdin", "stdout", "stderr")
+_BACK_OFF = (1.0, 60.0)  # seconds until a clean-up that failed is tried again: first, and at most
 
 
 class Container:
-    """A container from its record's first write to its last."""
+    """A container from its record's first write to its last.
+
+    exit: how it ends; another one after each start.
+    """
 
     def __init__(self, store: Store, record: Record) -> None:
         self._store = store
         self.record = record
-        self._client: TaskClient | None = None
+        self.shim = Shim(store, record)
+        self.processes = Processes(store, self)
         self._lock = asyncio.Lock()
-        self._watching: asyncio.Task[None] | None = None
-        self.exited = asyncio.Event()
-        if record.status == "stopped":
-            self.exited.set()
+        self._is_retrying = False
+        self.exit = expected(Exit(record.exit_status, record.exited_at)
+                             if record.status == "stopped" else None)  # fmt: skip
+
+    def client(self, *allowed: str) -> TaskClient:
+        """Its shim, in one of these statuses. Raises Failure."""
+        if self.record.status not in allowed or self.shim.client is None:
+            wanted, found = " or ".join(allowed), self.record.status
+            text = f"container {self.record.id!r} is {found}, not {wanted}"
+            raise Failure(WRONG_STATE, text, status=found)
+        return self.shim.client
 
     # -- create and start
 
-    async def create(self) -> None:
-        """Start a shim and have it create the container; all undone where that fails."""
+    async def create(self, attach: Attach | None = None, **values: object) -> None:
+        """Start a shim and have it create the container; all undone where that fails.
+
+        values: further ones of the shim's Create. attach: done before anything can be started.
+        """
         async with self._lock:
             try:
-                self._store.shims.start(self._socket)
-                client = await self._connect()
-                answer = await client.call(
-                    "Create",
-                    bundle=self.record.bundle,
-                    stdout=self._log,
-                    stderr=self._log,
-                    options={
-                        "type_url": _OPTIONS,
-                        "value": messages.RUNC_OPTIONS.encode({"root": self._store.state_root}),
-                    },
-                )
+                pid = await self.shim.create(**values)
             except (RpcError, OSError):
-                await self._dispose()
-                self._store.forget(self)
+                await self._not_created()
                 raise
-            self._created(int(answer["pid"]))
+            self.record.pid, self.record.status = pid, "created"
+            self._store.save(self.record, "create", pid=pid)
+            self._watch()
+        if attach is not None:
+            try:
+                await attach()
+            except BaseException:
+                await self.delete(force=True)
+                raise
 
-    def _created(self, pid: int) -> None:
-        self.record.pid, self.record.status = pid, "created"
-        self._store.save(self.record, "create", pid=pid)
-        self._watch()
+    async def _not_created(self) -> None:
+        try:
+            await self._recover()
+        except (OrlopError, OSError) as error:
+            self._try_again(error)
 
-    async def start(self) -> None:
-        """Start its program. Raises RpcError, Failure."""
+    async def start(self, attach: Attach | None = None) -> None:
+        """Start its program, again where it has ended. Raises RpcError, Failure, OrlopError."""
         async with self._lock:
-            await self._attached("created").call("Start")
+            if self.record.status == "stopped":
+                await self._create_again()
+            client = self.client("created")
+            if attach is not None:
+                await attach()
+            await client.call("Start")
             self._running()
+
+    async def _create_again(self) -> None:
+        """The same container with a new shim; its output goes on in the same log."""
+        record = self.record
+        await self.shim.dispose()  # what was left of the one before
+        record.status, record.has_shim = "recreating", True
+        self._store.save(record)
+        try:
+            record.pid = await self.shim.create()
+        except (RpcError, OSError):
+            await self._not_created()
+            raise
+        record.status, record.exit_status, record.exited_at = "created", None, None
+        self._store.save(record)
+        self.exit = expected()
+        self._watch()
 
     def _running(self) -> None:
         self.record.status, self.record.started_at = "running", now()
@@ -83,36 +122,42 @@ class Container:
 
     # -- while it lives
 
-    async def kill(self, number: int, *, everyone: bool = False) -> None:
+    async def attach(
+        self, exec_id: str, fds: Mapping[str, int], *, ends_input: bool = False
+    ) -> None:
+        """Give streams of it, or of a process in it, these descriptors. Raises Failure, RpcError.
+
+        ends_input: the end of what is written to stdin is the end of stdin.
+        """
+        client = self.client("created", "running", "paused")
+        names = [name for name in _STREAMS if name in fds]
+        given = [fds[name] for name in names]
+        wanted = dict.fromkeys(names, True)
+        await client.call("Attach", given, exec_id=exec_id, ends_input=ends_input, **wanted)
+
+    async def end_input(self, exec_id: str) -> None:
+        """Stdin ends when whoever attached has closed its end. Raises Failure, RpcError."""
+        client = self.client("created", "running", "paused")
+        await client.call("CloseIO", exec_id=exec_id, stdin=True)
+
+    async def kill(self, number: int, *, everyone: bool = False, exec_id: str = "") -> None:
         """Send a signal. Raises RpcError, Failure."""
-        client = self._attached("created", "running", "paused")
-        await client.call("Kill", signal=number, all=everyone)
+        client = self.client("created", "running", "paused")
+        await client.call("Kill", signal=number, all=everyone, exec_id=exec_id)
 
     async def pause(self) -> None:
         """Freeze it."""
         async with self._lock:
-            await self._attached("running").call("Pause")
+            await self.client("running").call("Pause")
             self.record.status = "paused"
             self._store.save(self.record, "pause")
 
     async def resume(self) -> None:
         """Let it go on."""
         async with self._lock:
-            await self._attached("paused").call("Resume")
+            await self.client("paused").call("Resume")
             self.record.status = "running"
             self._store.save(self.record, "resume")
-
-    async def pids(self) -> list[int]:
-        """Its processes, as the host counts them."""
-        answer = await self._attached("created", "running", "paused").call("Pids")
-        return [int(process["pid"]) for process in answer["processes"]]
-
-    def _attached(self, *allowed: str) -> TaskClient:
-        if self.record.status not in allowed or self._client is None:
-            wanted, found = " or ".join(allowed), self.record.status
-            text = f"container {self.record.id!r} is {found}, not {wanted}"
-            raise Failure(WRONG_STATE, text, status=found)
-        return self._client
 
     # -- its end
 
@@ -121,12 +166,16 @@ class Container:
         if force and self.record.status in ("running", "paused"):
             await self._end()
         async with self._lock:
-            if self.record.status not in ("created", "stopped"):
+            if self.record.status not in ("created", "stopped", "deleting"):
                 text = f"container {self.record.id!r} is {self.record.status}"
                 raise Failure(WRONG_STATE, text, status=self.record.status)
             self.record.status = "deleting"
             self._store.save(self.record)
-            await self._finish_delete()
+            try:
+                await self._recover()
+            except (OrlopError, OSError) as error:
+                self._try_again(error)
+                raise
 
     async def _end(self) -> None:
         paused = self.record.status == "paused"
@@ -136,20 +185,20 @@ class Container:
                 await self.resume()  # cgroup v1: what is frozen takes no signal
         except (Failure, Lost, RpcError):
             pass  # it has just ended by itself
-        await self.exited.wait()
+        await asyncio.shield(self.exit)
 
-    async def _finish_delete(self) -> None:
-        await self._dispose()
-        self._store.forget(self, "delete")
-        self.exited.set()
+    def _forget(self, topic: str = "") -> None:
+        self._store.forget(self, topic)
+        if not self.exit.done():
+            self.exit.set_result(Exit(None, None))
 
     def _watch(self) -> None:
-        self._watching = self._store.spawn(self._until_exit())
+        assert self.shim.client is not None  # noqa: S101 - for the type checker
+        self._store.spawn(self._until_exit(self.shim.client))
 
-    async def _until_exit(self) -> None:
-        assert self._client is not None  # noqa: S101 - for the type checker
+    async def _until_exit(self, client: TaskClient) -> None:
         try:
-            status: int | None = (await self._client.call("Wait"))["exit_status"]
+            status: int | None = (await client.call("Wait"))["exit_status"]
         except (Lost, RpcError):
             status = None
         async with self._lock:
@@ -158,7 +207,7 @@ class Container:
             try:
                 await self._stopped(status)
             except (OrlopError, OSError) as error:
-                self._complain(error)
+                self._try_again(error)
 
     async def _stopped(self, status: int | None) -> None:
         """Record an exit, once; `status` None: the shim is gone, and with it all that it held."""
@@ -167,51 +216,15 @@ class Container:
         if status is None and kept is not None:
             status = kept[1].status
         elif status is None:
-            status = await self._clean_up()
+            status = await self.shim.clean_up()
+        self.processes.container_ended()
         self.record.status, self.record.exit_status = "stopped", status
         self.record.exited_at, self.record.pid = now(), 0
         self._store.save(self.record, "exit", exitStatus=status, **reason)
-        self.exited.set()
-        await self._dispose()
+        self.exit.set_result(Exit(status, self.record.exited_at))
+        await self.shim.dispose()
 
-    # -- the shim
-
-    @property
-    def _socket(self) -> str:
-        return self._store.socket_path(self.record)
-
-    @property
-    def _log(self) -> str:
-        return f"json://{self._store.log_path(self.record)}"
-
-    async def _connect(self) -> TaskClient:
-        self._client = await TaskClient.connect(self._socket, self.record.id)
-        return self._client
-
-    async def _dispose(self) -> None:
-        """Have the shim delete the container and go; or do it in its place."""
-        if not self.record.has_shim:
-            return
-        try:
-            client = self._client or await self._connect()
-            await _shut_down(client)
-        except (OSError, RpcError):
-            pass  # gone before, or in trouble: what it leaves is removed next
-        finally:
-            if self._client is not None:
-                self._client.close()
-                self._client = None
-        if exits.read_record(self.record.bundle)[0]:  # else the shim has removed everything
-            await self._clean_up()
-        self._store.remove_socket(self.record)
-        self.record.has_shim = False
-        self._store.save(self.record)
-
-    async def _clean_up(self) -> int:
-        program, record = self._store.shim_program, self.record
-        return await shim_process.clean_up(program, record.id, record.bundle)
-
-    # -- after a restart of orlopd
+    # -- after a restart of orlopd, or a step that failed
 
     async def recover(self) -> None:
         """Attach to its shim; learn what happened; finish or undo what was half done."""
@@ -219,25 +232,47 @@ class Container:
             try:
                 await self._recover()
             except (OrlopError, OSError, RpcError) as error:
-                self._complain(error)
+                self._try_again(error)
 
-    def _complain(self, error: Exception) -> None:
+    def _try_again(self, error: Exception) -> None:
         sys.stderr.write(f"orlopd: container {self.record.id}: {error}\n")
+        if not self._is_retrying:
+            self._is_retrying = True
+            self._store.spawn(self._retry())
+
+    async def _retry(self) -> None:
+        delay, longest = _BACK_OFF
+        while self._is_retrying:
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, longest)
+            async with self._lock:
+                try:
+                    if self.shim.client is None and self._store.has(self):
+                        await self._recover()
+                except (OrlopError, OSError, RpcError) as error:
+                    sys.stderr.write(f"orlopd: container {self.record.id}: {error}\n")
+                else:
+                    self._is_retrying = False
 
     async def _recover(self) -> None:
-        if self.record.status == "creating":
-            await self._dispose()
-            self._store.forget(self)
-        elif self.record.status == "deleting":
-            await self._finish_delete()
-        elif self.record.status == "stopped":
-            await self._dispose()
+        status = self.record.status
+        if status in ("creating", "deleting"):
+            await self.shim.dispose()
+            self._forget("delete" if status == "deleting" else "")
+        elif status == "recreating":
+            await self.shim.dispose()
+            self.record.status, self.record.pid = "stopped", 0
+            self._store.save(self.record)
+        elif status == "stopped":
+            await self.shim.dispose()
         else:
-            await self._attach()
+            await self._find()
 
-    async def _attach(self) -> None:
+    async def _find(self) -> None:
         try:
-            found = await (await self._connect()).call("State")
+            client = await self.shim.connect()
+            found = await client.call("State")
+            await self.processes.recover(client)
         except (OSError, RpcError):
             await self._stopped(None)
             return
@@ -251,20 +286,3 @@ class Container:
             self.record.status = "paused" if now_paused else "running"
             self._store.save(self.record, "pause" if now_paused else "resume")
         self._watch()
-
-
-async def _shut_down(client: TaskClient) -> None:
-    """Delete the container and end the shim; one still creating it is asked again."""
-    while True:
-        try:
-            await client.call("Delete")
-        except RpcError as error:
-            if error.code != ttrpc.NOT_FOUND:
-                raise
-        await client.call("Shutdown")
-        try:
-            async with asyncio.timeout(_RETRY):
-                await client.closed()
-            return
-        except TimeoutError:
-            continue

@@ -39,32 +39,54 @@ MIGRATIONS = (
         data TEXT NOT NULL
     ) STRICT;
     """,
+    """
+    ALTER TABLE container ADD COLUMN runtime_id TEXT NOT NULL DEFAULT '';
+    UPDATE container SET runtime_id = id;
+    ALTER TABLE container ADD COLUMN settings TEXT NOT NULL DEFAULT '{}';
+    CREATE TABLE exec (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        container INTEGER NOT NULL REFERENCES container ON DELETE CASCADE,
+        id TEXT NOT NULL,
+        status TEXT NOT NULL,
+        pid INTEGER NOT NULL,
+        exit_status INTEGER,
+        exited_at TEXT,
+        UNIQUE (container, id)
+    ) STRICT;
+    """,
 )
 _EVENTS_KEPT = 10_000
 _COLUMNS = ("number", "id", "bundle", "key", "status", "pid", "has_shim", "exit_status",
-            "created_at", "started_at", "exited_at", "labels")  # fmt: skip
+            "created_at", "started_at", "exited_at", "labels", "runtime_id",
+            "settings")  # fmt: skip
+_JSON = ("labels", "settings")
 
 _ALL = """
     SELECT number, id, bundle, key, status, pid, has_shim, exit_status, created_at, started_at,
-           exited_at, labels
+           exited_at, labels, runtime_id, settings
     FROM container ORDER BY number
 """
 _ADD = """
     INSERT INTO container (id, bundle, key, status, pid, has_shim, exit_status, created_at,
-                           started_at, exited_at, labels)
+                           started_at, exited_at, labels, runtime_id, settings)
     VALUES (:id, :bundle, :key, :status, :pid, :has_shim, :exit_status, :created_at,
-            :started_at, :exited_at, :labels)
+            :started_at, :exited_at, :labels, :runtime_id, :settings)
 """
 _SAVE = """
-    UPDATE container SET status = :status, pid = :pid, has_shim = :has_shim,
+    UPDATE container SET id = :id, status = :status, pid = :pid, has_shim = :has_shim,
         exit_status = :exit_status, started_at = :started_at, exited_at = :exited_at,
-        labels = :labels
+        labels = :labels, settings = :settings
     WHERE number = :number
 """
+_EXECS_KEPT = 100  # of one container, that have ended
 
 
 class Record:
-    """One container. status: the standard's words, or "deleting"; times: RFC 3339."""
+    """One container. status: the standard's words, or "deleting"; times: RFC 3339.
+
+    runtime_id: what the shim and the runtime call it, for as long as it lives. settings: JSON of
+    what its creator chose, beyond config.json.
+    """
 
     __slots__ = _COLUMNS
 
@@ -81,6 +103,21 @@ class Record:
         self.started_at: str | None = None
         self.exited_at: str | None = None
         self.labels: dict[str, str] = {}
+        self.runtime_id = container_id
+        self.settings: dict[str, Any] = {}
+
+
+class ExecRecord:
+    """A process that was started in a container. status: creating, running or stopped."""
+
+    __slots__ = ("exit_status", "exited_at", "id", "pid", "status")
+
+    def __init__(self, exec_id: str) -> None:
+        self.id = exec_id
+        self.status = "creating"
+        self.pid = 0
+        self.exit_status: int | None = None
+        self.exited_at: str | None = None
 
 
 class Event:
@@ -104,6 +141,7 @@ class Records:
         self._db = sqlite3.connect(path, isolation_level=None)
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
+        self._db.execute("PRAGMA foreign_keys = ON")
         self._migrate(path)
 
     def close(self) -> None:
@@ -144,6 +182,58 @@ class Records:
             self._db.execute("DELETE FROM container WHERE number = ?", [record.number])
             if topic:
                 self._add_event(topic, record.id, {})
+
+    # -- exec processes
+
+    def execs(self, record: Record) -> list[ExecRecord]:
+        """Those of a container, in the order of their start."""
+        rows = self._db.execute(
+            "SELECT id, status, pid, exit_status, exited_at FROM exec WHERE container = ?"
+            " ORDER BY number",
+            [record.number],
+        )
+        found = []
+        for row in rows:
+            process = ExecRecord(row[0])
+            process.status, process.pid, process.exit_status, process.exited_at = row[1:]
+            found.append(process)
+        return found
+
+    def add_exec(self, record: Record, process: ExecRecord, topic: str) -> None:
+        """A new one, with its event; the oldest that have ended are forgotten."""
+        with _Transaction(self._db):
+            self._db.execute(
+                "INSERT INTO exec (container, id, status, pid) VALUES (?, ?, ?, 0)",
+                [record.number, process.id, process.status],
+            )
+            self._db.execute(
+                "DELETE FROM exec WHERE container = :of AND status = 'stopped' AND number <="
+                " (SELECT max(number) FROM exec WHERE container = :of) - :kept",
+                {"of": record.number, "kept": _EXECS_KEPT},
+            )
+            self._add_event(topic, record.id, {"exec": process.id})
+
+    def save_exec(
+        self, record: Record, process: ExecRecord, topic: str = "", **data: object
+    ) -> None:
+        """Its change, with an event where a topic is given."""
+        with _Transaction(self._db):
+            self._db.execute(
+                "UPDATE exec SET status = ?, pid = ?, exit_status = ?, exited_at = ?"
+                " WHERE container = ? AND id = ?",
+                [process.status, process.pid, process.exit_status, process.exited_at,
+                 record.number, process.id],
+            )  # fmt: skip
+            if topic:
+                self._add_event(topic, record.id, {"exec": process.id, **data})
+
+    def remove_exec(self, record: Record, process: ExecRecord) -> None:
+        """It never came to be."""
+        self._db.execute(
+            "DELETE FROM exec WHERE container = ? AND id = ?", [record.number, process.id]
+        )
+
+    # -- events
 
     def _add_event(self, topic: str, container: str, data: dict[str, object]) -> None:
         added = self._db.execute(
@@ -188,12 +278,12 @@ class _Transaction:
 
 def _values(record: Record) -> dict[str, Any]:
     values = {name: getattr(record, name) for name in _COLUMNS}
-    return {**values, "labels": json.dumps(record.labels)}
+    return {**values, **{name: json.dumps(values[name]) for name in _JSON}}
 
 
 def _record(row: tuple[Any, ...]) -> Record:
     record = Record("", "")
     for name, value in zip(_COLUMNS, row, strict=True):
-        setattr(record, name, json.loads(value) if name == "labels" else value)
+        setattr(record, name, json.loads(value) if name in _JSON else value)
     record.has_shim = bool(record.has_shim)
     return record

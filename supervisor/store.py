@@ -14,20 +14,21 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import secrets
 import sqlite3
 from typing import TYPE_CHECKING
 
-from runtime.state import check_id
-from spec import bundle as bundles
 from spec.errors import OrlopError
 from supervisor.container import Container
-from supervisor.failure import EXISTS, INVALID_PARAMS, NOT_FOUND, Failure
-from supervisor.records import Record, Records
-from supervisor.shim_process import Shims
+from supervisor.failure import EXISTS, NOT_FOUND, Failure
+from supervisor.records import Records
+from supervisor.shim_process import NAMESPACE, Shims
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
     from typing import Any, TypeVar
+
+    from supervisor.records import Record
 
     Result = TypeVar("Result")
 
@@ -74,38 +75,45 @@ class Store:
             raise Failure(NOT_FOUND, f"there is no container {container_id!r}")
         return found
 
+    def has(self, container: Container) -> bool:
+        """Whether it is one of ours yet."""
+        return self._containers.get(container.record.id) is container
+
     def all(self) -> list[Container]:
         """All, the oldest first."""
         return list(self._containers.values())
 
-    def add(
-        self, container_id: str, bundle: str, labels: dict[str, str], key: str | None
-    ) -> tuple[Container, bool]:
-        """A record of a new container; whether it is new, and not that of the same request before.
-
-        Raises Failure, OrlopError.
-        """
-        check_id(container_id)
-        if not os.path.isabs(bundle):
-            raise Failure(INVALID_PARAMS, "/bundle: is no absolute path", pointer="/bundle")
-        before = self._containers.get(container_id)
-        if before is not None and key is not None and before.record.key == key:
-            return before, False
-        bundles.load(bundle)
-        record = Record(container_id, os.path.realpath(bundle), key)
-        record.labels = labels
+    def add(self, record: Record) -> Container:
+        """Write the record of a new container. Raises Failure."""
+        if any(each.record.runtime_id == record.runtime_id for each in self.all()):
+            record.runtime_id += f"-{secrets.token_hex(4)}"  # of one that was renamed since
         try:
             self.records.add(record)
         except sqlite3.IntegrityError as error:
-            what = "the id" if before is not None else "the bundle"
+            what = "the id" if record.id in self._containers else "the bundle"
             raise Failure(EXISTS, f"{what} is in use by a container") from error
-        container = self._containers[container_id] = Container(self, record)
-        return container, True
+        container = self._containers[record.id] = Container(self, record)
+        return container
+
+    def made_with(self, container_id: str, key: str | None) -> Container | None:
+        """The container of the same request before."""
+        before = self._containers.get(container_id)
+        is_same = before is not None and key is not None and before.record.key == key
+        return before if is_same else None
+
+    def rename(self, container: Container, name: str) -> None:
+        """Give it another id, for orlopd and its clients. Raises Failure."""
+        record, before = container.record, container.record.id
+        if name in self._containers:
+            raise Failure(EXISTS, "the id is in use by a container")
+        record.id = name
+        self._containers = {each.record.id: each for each in self.all()}
+        self.save(record, "rename", **{"from": before})
 
     def save(self, record: Record, topic: str = "", **data: object) -> None:
         """Write a change, and wake who waits for its event."""
         self.records.save(record, topic, **data)
-        self._wake()
+        self.wake()
 
     def forget(self, container: Container, topic: str = "") -> None:
         """A container is no more."""
@@ -115,14 +123,19 @@ class Store:
             os.unlink(self.log_path(container.record))
         except FileNotFoundError:
             pass
-        self._wake()
+        self.wake()
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
         """Let everybody look who waits for `changed`; who waits from now on has another one."""
         self.changed.set()
         self.changed = asyncio.Event()
 
     # -- its files
+
+    @property
+    def runtime_root(self) -> str:
+        """Where the runtime keeps its containers: the shim adds the namespace."""
+        return os.path.join(self.state_root, NAMESPACE)
 
     def socket_path(self, record: Record) -> str:
         """Where the shim of a container listens."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from supervisor.api.events import Events
 from supervisor.api.life import Life
+from supervisor.api.processes import Processes
 from supervisor.api.questions import Questions
 from supervisor.api.system import System
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 def methods(store: Store) -> dict[str, Method]:
     """Every method, by name."""
     table: dict[str, Method] = {}
-    for theme in (System(store, lambda: table), Life(store), Questions(store), Events(store)):
+    system = System(store, lambda: table)
+    themes = (system, Life(store), Processes(store), Questions(store), Events(store))
+    for theme in themes:
         table.update((method.name, method) for method in theme.methods())
     return table

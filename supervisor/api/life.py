@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 from runtime import signals
 from runtime.errors import UsageError
-from supervisor.api import views
+from supervisor import creation
+from supervisor.api import schemas, views
 from supervisor.api.schemas import FLAG, ID, LABELS, NOTHING, OBJECT, TEXT
+from supervisor.api.streams import Streams
+from supervisor.container import Container
 from supervisor.failure import INVALID_PARAMS, Failure
 from supervisor.method import Method
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
     from supervisor.connection import Call
-    from supervisor.container import Container
+    from supervisor.container import Attach
     from supervisor.method import Params, Schema
     from supervisor.store import Store
 
@@ -27,6 +30,9 @@ _CREATE: dict[str, Schema] = {
     "bundle": {**TEXT, "description": "absolute path of the bundle; of one container at a time"},
     "labels": LABELS,
     "key": {**TEXT, "description": "a repeated request with the same key creates nothing new"},
+    "stdin": schemas.STDIN,
+    "attach": schemas.ATTACH,
+    "descriptors": schemas.DESCRIPTORS,
 }
 
 
@@ -39,14 +45,14 @@ class Life:
     def methods(self) -> list[Method]:
         """The table."""
         one, needed = {"id": ID}, ("id",)
-        signal = {**one, "signal": _SIGNAL, "all": FLAG}
+        signal = {**one, "signal": _SIGNAL, "all": FLAG, "exec": schemas.EXEC}
         return [
             Method(
                 "container.create",
                 "Create a container of a bundle; its program waits for start",
                 self.create,
                 _CREATE,
-                ("id", "bundle"),
+                ("id",),
                 result=OBJECT,
             ),
             Method("container.start", "Start its program", self.start, one, needed, result=NOTHING),
@@ -55,7 +61,7 @@ class Life:
                 "Create and start",
                 self.run,
                 _CREATE,
-                ("id", "bundle"),
+                ("id",),
                 result=OBJECT,
             ),
             Method(
@@ -70,9 +76,9 @@ class Life:
             Method("container.resume", "Let it go on", self.resume, one, needed, result=NOTHING),
             Method(
                 "container.wait",
-                "Answer when it has ended",
+                "Answer when it has ended, or a process in it",
                 self.wait,
-                one,
+                {**one, "exec": schemas.EXEC},
                 needed,
                 result=OBJECT,
                 lasts=True,
@@ -91,23 +97,35 @@ class Life:
         """Do it to its end, although the request may time out or be cancelled."""
         await asyncio.shield(self._store.spawn(work))
 
-    async def create(self, _call: Call, params: Params) -> object:
+    async def create(self, call: Call, params: Params) -> object:
         """`container.create`."""
-        container, is_new = self._store.add(
-            params["id"], params["bundle"], params.get("labels", {}), params.get("key")
-        )
-        if is_new:
-            await self._through(container.create())
-        return views.state(container)
+        return await self._create(call, params, Container.create)
 
-    async def run(self, _call: Call, params: Params) -> object:
+    async def run(self, call: Call, params: Params) -> object:
         """`container.run`."""
-        container, is_new = self._store.add(
-            params["id"], params["bundle"], params.get("labels", {}), params.get("key")
-        )
-        if is_new:
-            await self._through(_create_and_start(container))
-        return views.state(container)
+        return await self._create(call, params, _create_and_start)
+
+    async def _create(
+        self,
+        call: Call,
+        params: Params,
+        act: Callable[[Container, Attach], Coroutine[Any, Any, None]],
+    ) -> object:
+        if params.get("descriptors"):
+            params = {**params, "stdin": True}
+        streams = Streams(call, params)
+        try:
+            container, is_new = creation.add(self._store, params)
+        except BaseException:
+            streams.close()
+            raise
+        if not is_new:
+            streams.close()
+            return views.state(container)
+        work = act(container, lambda: streams.begin(container))
+        await streams.through(self._store.spawn(work))
+        streams.follow(container.exit)
+        return {**views.state(container), **streams.result}
 
     async def start(self, _call: Call, params: Params) -> None:
         """`container.start`."""
@@ -119,8 +137,11 @@ class Life:
             number = signals.parse(str(params.get("signal", "TERM")))
         except UsageError as error:
             raise Failure(INVALID_PARAMS, f"/signal: {error}", pointer="/signal") from error
-        container = self._store.get(params["id"])
-        await self._through(container.kill(number, everyone=params.get("all", False)))
+        container, exec_id = self._store.get(params["id"]), params.get("exec", "")
+        if exec_id:
+            container.processes.get(exec_id)
+        everyone = params.get("all", False)
+        await self._through(container.kill(number, everyone=everyone, exec_id=exec_id))
 
     async def pause(self, _call: Call, params: Params) -> None:
         """`container.pause`."""
@@ -132,9 +153,9 @@ class Life:
 
     async def wait(self, _call: Call, params: Params) -> object:
         """`container.wait`."""
-        container = self._store.get(params["id"])
-        await container.exited.wait()
-        return {"exitStatus": container.record.exit_status, "exitedAt": container.record.exited_at}
+        container, exec_id = self._store.get(params["id"]), params.get("exec", "")
+        exited = container.processes.get(exec_id).exit if exec_id else container.exit
+        return (await asyncio.shield(exited)).values()
 
     async def delete(self, _call: Call, params: Params) -> None:
         """`container.delete`."""
@@ -142,8 +163,8 @@ class Life:
         await self._through(container.delete(force=params.get("force", False)))
 
 
-async def _create_and_start(container: Container) -> None:
-    await container.create()
+async def _create_and_start(container: Container, attach: Attach) -> None:
+    await container.create(attach)
     try:
         await container.start()
     except BaseException:

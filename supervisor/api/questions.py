@@ -86,6 +86,8 @@ class Questions:
             "exitedAt": record.exited_at,
             "exitStatus": record.exit_status,
             "log": self._store.log_path(record),
+            "terminal": bool(record.settings.get("terminal")),
+            "execs": container.processes.running(),
         }
 
     async def list(self, _call: Call, params: Params) -> object:
@@ -105,7 +107,9 @@ class Questions:
 
     async def ps(self, _call: Call, params: Params) -> object:
         """`container.ps`."""
-        return await self._store.get(params["id"]).pids()
+        client = self._store.get(params["id"]).client("created", "running", "paused")
+        answer = await client.call("Pids")
+        return [int(process["pid"]) for process in answer["processes"]]
 
     async def logs(self, _call: Call, params: Params) -> object:
         """`container.logs`."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -21,7 +22,7 @@ from tests.support.cli import ENVIRONMENT
 from tests.support.waiting import ended, limit, readable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from tests.support.leaks import Watch
 
@@ -47,12 +48,16 @@ class Client:
         self.socket.connect(str(path))
         self.file = self.socket.makefile("rwb")
         self.events: list[dict[str, Any]] = []
+        self.notes: list[tuple[str, dict[str, Any]]] = []  # notifications but events
         self._answers: dict[int, dict[str, Any]] = {}
         self._id = 0
 
-    def send(self, message: object) -> None:
-        """Send a JSON text, or bytes as they are."""
+    def send(self, message: object, fds: Sequence[int] = ()) -> None:
+        """Send a JSON text, or bytes as they are; with descriptors perhaps."""
         text = message if isinstance(message, bytes) else json.dumps(message).encode() + b"\n"
+        if fds:
+            assert socket.send_fds(self.socket, [text], fds) == len(text)
+            return
         self.file.write(text)
         self.file.flush()
 
@@ -61,10 +66,10 @@ class Client:
         line = self.file.readline()
         return json.loads(line) if line else None
 
-    def begin(self, method: str, **params: object) -> int:
+    def begin(self, method: str, fds: Sequence[int] = (), /, **params: object) -> int:
         """Send a request; its id."""
         self._id += 1
-        self.send({"jsonrpc": "2.0", "id": self._id, "method": method, "params": params})
+        self.send({"jsonrpc": "2.0", "id": self._id, "method": method, "params": params}, fds)
         return self._id
 
     def finish(self, number: int) -> Any:  # noqa: ANN401
@@ -76,9 +81,32 @@ class Client:
             raise Refused(answer["error"])
         return answer["result"]
 
-    def call(self, method: str, **params: object) -> Any:  # noqa: ANN401
+    def call(self, method: str, fds: Sequence[int] = (), /, **params: object) -> Any:  # noqa: ANN401
         """Call a method; raises Refused."""
-        return self.finish(self.begin(method, **params))
+        return self.finish(self.begin(method, fds, **params))
+
+    def note(self, method: str, subscription: int) -> dict[str, Any]:
+        """The next notification of a subscription."""
+        while True:
+            for place, (found, params) in enumerate(self.notes):
+                if (found, params["subscription"]) == (method, subscription):
+                    return self.notes.pop(place)[1]
+            self._take()
+
+    def output(self, subscription: int, text: bytes = b"") -> tuple[bytes, bytes, int | None]:
+        """What comes on stdout and stderr up to this text, or to the end; the exit status."""
+        found = {"stdout": b"", "stderr": b""}
+        while not text or text not in found["stdout"] + found["stderr"]:
+            note = self.note("output", subscription)
+            if "end" in note:
+                return found["stdout"], found["stderr"], note["exitStatus"]
+            found[note["stream"]] += base64.b64decode(note["data"])
+        return found["stdout"], found["stderr"], None
+
+    def write(self, subscription: int, data: bytes) -> None:
+        """Write to a process's stdin."""
+        text = base64.b64encode(data).decode()
+        self.call("stream.write", subscription=subscription, data=text)
 
     def event(self, topic: str) -> dict[str, Any]:
         """The next event of this topic; those before are dropped."""
@@ -96,8 +124,11 @@ class Client:
         if "id" in message:
             self._answers[message["id"]] = message
         else:
-            assert message["method"] == "event"
-            self.events.append(message["params"])
+            method, params = message["method"], message["params"]
+            if method == "event":
+                self.events.append(params)
+            else:
+                self.notes.append((method, params))
 
     def close(self) -> None:
         """Go away."""

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The shim of one container: from its start, or our finding it, until nothing is left of it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from shim import exits, messages, ttrpc
+from shim.ttrpc import RpcError
+from supervisor import shim_process
+from supervisor.task_client import TaskClient
+
+if TYPE_CHECKING:
+    from supervisor.records import Record
+    from supervisor.store import Store
+
+_OPTIONS = "containerd.runc.v1.Options"
+_RETRY = 0.05  # seconds between looks at a shim that is still creating what nobody wants
+
+
+class Shim:
+    """client: the connection to it, None where there is none (yet, or any more)."""
+
+    def __init__(self, store: Store, record: Record) -> None:
+        self._store = store
+        self._record = record
+        self.client: TaskClient | None = None
+
+    async def create(self, **values: object) -> int:
+        """Start it and have it create the container; the init's pid. Raises RpcError, OSError."""
+        self._store.shims.start(self._store.socket_path(self._record))
+        client = await self.connect()
+        log = f"json://{self._store.log_path(self._record)}"
+        settings = self._record.settings
+        options = messages.RUNC_OPTIONS.encode({"root": self._store.state_root})
+        answer = await client.call(
+            "Create",
+            bundle=self._record.bundle,
+            stdin=messages.ATTACHED if settings.get("stdin") else "",
+            stdout=log,
+            stderr="" if settings.get("terminal") else log,
+            terminal=bool(settings.get("terminal")),
+            options={"type_url": _OPTIONS, "value": options},
+            **values,
+        )
+        return int(answer["pid"])
+
+    async def connect(self) -> TaskClient:
+        """Raises OSError: it is not there."""
+        path = self._store.socket_path(self._record)
+        self.client = await TaskClient.connect(path, self._record.runtime_id)
+        return self.client
+
+    async def dispose(self) -> None:
+        """Have it delete the container and go; or do it in its place. Raises OrlopError, OSError.
+
+        May be repeated.
+        """
+        if not self._record.has_shim:
+            return
+        try:
+            await _shut_down(self.client or await self.connect())
+        except (OSError, RpcError):
+            pass  # gone before, or in trouble: what it leaves is removed next
+        finally:
+            if self.client is not None:
+                self.client.close()
+                self.client = None
+        if exits.read_record(self._record.bundle)[0]:  # else the shim has removed everything
+            await self.clean_up()
+        self._store.remove_socket(self._record)
+        self._record.has_shim = False
+        self._store.save(self._record)
+
+    async def clean_up(self) -> int:
+        """Remove what a dead one left; the container's exit status. Raises OrlopError, OSError."""
+        program, record = self._store.shim_program, self._record
+        return await shim_process.clean_up(program, record.runtime_id, record.bundle)
+
+
+async def _shut_down(client: TaskClient) -> None:
+    """Delete the container and end the shim; one still creating it is asked again."""
+    while True:
+        try:
+            await client.call("Delete")
+        except RpcError as error:
+            if error.code != ttrpc.NOT_FOUND:
+                raise
+        await client.call("Shutdown")
+        try:
+            async with asyncio.timeout(_RETRY):
+                await client.closed()
+            return
+        except TimeoutError:
+            continue
