@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import select
-import sys
-import traceback
+import time
 from typing import TYPE_CHECKING
 
 from shim.ttrpc import RpcError
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from supervisor.jsonrpc import Request
+    from supervisor.meter import Meter
     from supervisor.method import Method
 
 REQUESTS = 64  # of one client, at a time
@@ -44,10 +44,12 @@ class Connection:
     def __init__(
         self,
         methods: Mapping[str, Method],
+        meter: Meter,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> None:
         self._methods = methods
+        self._meter = meter
         self._reader = reader
         self._writer = writer
         self._sending = asyncio.Lock()
@@ -142,11 +144,13 @@ class Connection:
             request = jsonrpc.request(message)
         except Failure as error:
             return jsonrpc.refusal(jsonrpc.id_of(message), error)
-        call = Call(self)
+        call, began = Call(self), time.monotonic()
         try:
             result = await self._run(request, call)
         except Failure as error:
+            self._meter.answered(request.method, began, error)
             return jsonrpc.refusal(request.id, error) if request.wants_answer else None
+        self._meter.answered(request.method, began, None)
         calls.append(call)
         return jsonrpc.answer(request.id, result) if request.wants_answer else None
 
@@ -227,5 +231,4 @@ async def _guarded(method: Method, call: Call, params: dict[str, Any]) -> object
     except OSError as error:
         raise Failure(failure.RUNTIME_FAILED, str(error), errno=error.errno) from error
     except Exception as error:
-        traceback.print_exc(file=sys.stderr)
         raise Failure(failure.INTERNAL_ERROR, f"{type(error).__name__}: {error}") from error

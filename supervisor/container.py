@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 from typing import TYPE_CHECKING
 
 from runtime.state import now
@@ -37,7 +36,6 @@ class Container:
         self.record = record
         self._client: TaskClient | None = None
         self._lock = asyncio.Lock()
-        self._watching: asyncio.Task[None] | None = None
         self.exited = asyncio.Event()
         if record.status == "stopped":
             self.exited.set()
@@ -144,7 +142,7 @@ class Container:
         self.exited.set()
 
     def _watch(self) -> None:
-        self._watching = self._store.spawn(self._until_exit())
+        self._store.watch(self._until_exit())
 
     async def _until_exit(self) -> None:
         assert self._client is not None  # noqa: S101 - for the type checker
@@ -182,7 +180,7 @@ class Container:
 
     @property
     def _log(self) -> str:
-        return f"json://{self._store.log_path(self.record)}"
+        return self._store.log_address(self.record)
 
     async def _connect(self) -> TaskClient:
         self._client = await TaskClient.connect(self._socket, self.record.id)
@@ -222,7 +220,7 @@ class Container:
                 self._complain(error)
 
     def _complain(self, error: Exception) -> None:
-        sys.stderr.write(f"orlopd: container {self.record.id}: {error}\n")
+        self._store.journal.error("a step failed", container=self.record.id, error=str(error))
 
     async def _recover(self) -> None:
         if self.record.status == "creating":
