@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`orlopd [--root DIR] [--group NAME]`: the daemon, from a terminal or under systemd."""
+"""`orlopd [--config FILE] [FLAG...]`: the daemon, from a terminal or under systemd."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import grp
 import os
 import signal
@@ -16,18 +17,27 @@ from typing import TYPE_CHECKING
 from runtime.version import VERSION
 from spec.errors import OrlopError
 from supervisor import api
+from supervisor import configuration as configurations
+from supervisor.api import metrics
+from supervisor.backoff import Backoff
 from supervisor.channel import Channel
 from supervisor.connection import Connection
+from supervisor.journal import Journal
+from supervisor.meter import Meter
+from supervisor.planner import Planner
+from supervisor.prometheus import HEAD_LIMIT, Page
+from supervisor.settings import SETTINGS
 from supervisor.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
 
+    from supervisor.configuration import Configuration
     from supervisor.method import Method
 
-CONNECTIONS = 1024
 _BACKLOG = 128
-_PATIENCE = 1.0  # seconds until somebody may have gone; asyncio's own
+_SHORTAGE = 1.0  # seconds until somebody may have gone; asyncio's own
+_PATIENCE = 20.0  # seconds that what was begun has to come to its end
 _SHIM = "containerd-shim-orlop-v1"
 _ACTIVATED = 3  # sd_listen_fds(3)
 _UCRED = struct.Struct("iII")
@@ -35,60 +45,130 @@ _UCRED = struct.Struct("iII")
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run the daemon; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="orlopd", description="containers over JSON-RPC 2.0")
-    parser.add_argument("--root", default=default_root(), help="its directory (%(default)s)")
-    parser.add_argument("--group", default="", help="whose members may connect, too")
-    parser.add_argument("--version", action="version", version=f"orlopd {VERSION}")
-    given = parser.parse_args(words)
+    given = vars(parser().parse_args(words))
+    path, is_check = given.pop("config"), given.pop("check")
     try:
-        asyncio.run(_serve(given.root, given.group))
-    except (OrlopError, OSError, KeyError) as error:
+        configuration = configurations.load(path, given)
+        if not is_check:
+            asyncio.run(_serve(configuration))
+    except (OrlopError, OSError) as error:
         hint = f" ({error.hint})" if isinstance(error, OrlopError) and error.hint else ""
         sys.stderr.write(f"orlopd: {error}{hint}\n")
         return 1
     return 0
 
 
-def default_root() -> str:
-    """/run/orlopd, or the user's runtime directory's."""
-    base = os.environ.get("XDG_RUNTIME_DIR", "") if os.geteuid() else ""
-    return os.path.join(base or "/run", "orlopd")
+def parser() -> argparse.ArgumentParser:
+    """The flags: those settings that have one, and a few about the file itself."""
+    found = argparse.ArgumentParser(
+        prog="orlopd",
+        description="containers over JSON-RPC 2.0",
+        argument_default=argparse.SUPPRESS,
+    )
+    usual = "the file of settings (/etc/orlop/orlopd.toml, or the user's, if it is there)"
+    found.add_argument("--config", metavar="FILE", default="", help=usual)
+    for setting in SETTINGS:
+        if setting.flag:
+            name = setting.key.replace(".", "-")
+            choices = setting.schema.get("enum")
+            found.add_argument(
+                f"--{name}",
+                dest=setting.key,
+                choices=choices,
+                metavar=None if choices else name.rpartition("-")[2].upper(),
+                help=setting.meaning,
+            )
+    found.add_argument(
+        "--check", action="store_true", default=False, help="check the settings, and go"
+    )
+    found.add_argument("--version", action="version", version=f"orlopd {VERSION}")
+    return found
 
 
-def _shim_program() -> str:
-    """The shim of our own installation, beside us: an upgrade concerns later containers only."""
-    return os.path.join(os.path.dirname(os.path.realpath(sys.argv[0])), _SHIM)
+def _beside(name: str) -> str:
+    """A program of our own installation: an upgrade concerns later containers only."""
+    return os.path.join(os.path.dirname(os.path.realpath(sys.argv[0])), name)
 
 
-async def _serve(root: str, group: str) -> None:
+async def _serve(configuration: Configuration) -> None:
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    gid = grp.getgrnam(group).gr_gid if group else -1
+    root, gid = configuration.text("root"), _group(configuration.text("group"))
     os.makedirs(root, mode=0o700, exist_ok=True)
-    if group:
+    if gid >= 0:
         os.chown(root, -1, gid)
         os.chmod(root, 0o710)  # noqa: S103 - members must reach the socket
-    store = Store(root, _shim_program())
+    journal = Journal(configuration.text("log.level"), configuration.text("log.format"))
+    meter = Meter(journal)
+    store = Store(configuration, _beside(_SHIM), journal, meter)
     await store.recover()
-    listener = _activated() or _listen(os.path.join(store.root, "orlopd.sock"), gid)
-    front = Front(api.methods(store), any_user=bool(group))
+    activated = _activated()
+    path = os.path.join(store.root, "orlopd.sock")
+    listener = activated or _listen(path, gid)
+    front = Front(api.methods(store), configuration, meter, journal)
     listener.setblocking(False)  # noqa: FBT003 - takes no keyword
     listener.listen(_BACKLOG)
     accepting = asyncio.get_running_loop().create_task(front.accept(listener))
-    _notify("READY=1")
-    await ended.wait()
-    _notify("STOPPING=1")
-    accepting.cancel()  # containers and their shims go on
+    async with _companions(store, configuration, gid):
+        journal.info("orlopd serves", version=VERSION, pid=os.getpid(), root=store.root,
+                     containers=len(store.all()))  # fmt: skip
+        _notify("READY=1")
+        await ended.wait()
+        _notify("STOPPING=1")
+        accepting.cancel()
+        listener.close()
+        if activated is None:
+            os.unlink(path)
+        await store.settle(_PATIENCE)  # containers and their shims go on
+        journal.info("orlopd ends")
+
+
+@contextlib.asynccontextmanager
+async def _companions(store: Store, configuration: Configuration, gid: int) -> AsyncIterator[None]:
+    """What runs beside the API: the planner, and the page of metrics."""
+    beside, path = [], configuration.text("metrics.socket")
+    if configuration.flag("planner.run"):
+        address = configuration.text("planner.socket")
+        planner = Planner(_beside("orlop"), address, store.journal, Backoff(0.1, 60, 10))
+        beside.append(asyncio.get_running_loop().create_task(planner.run()))
+        store.planner = planner
+    if path:
+        page = Page(lambda: metrics.figures(store))
+        await asyncio.start_unix_server(page.serve, sock=_listen(path, gid), limit=HEAD_LIMIT)
+    try:
+        yield
+    finally:
+        for each in beside:
+            each.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
+        if path:
+            os.unlink(path)
+
+
+def _group(name: str) -> int:
+    """Its number, -1 for none. Raises OrlopError."""
+    try:
+        return grp.getgrnam(name).gr_gid if name else -1
+    except KeyError:
+        raise OrlopError(f"group: there is no group {name!r}") from None
 
 
 class Front:
     """Who may connect, and how many at a time."""
 
-    def __init__(self, methods: dict[str, Method], *, any_user: bool) -> None:
+    def __init__(
+        self,
+        methods: dict[str, Method],
+        configuration: Configuration,
+        meter: Meter,
+        journal: Journal,
+    ) -> None:
         self._methods = methods
-        self._any_user = any_user
-        self._connections = 0
+        self._journal = journal
+        self._any_user = bool(configuration.text("group"))
+        self._most = configuration.whole("limits.connections")
+        self._meter = meter
         self._serving: set[asyncio.Task[None]] = set()
 
     async def accept(self, listener: socket.socket) -> None:
@@ -98,8 +178,8 @@ class Front:
             try:
                 peer, _ = await loop.sock_accept(listener)
             except OSError as error:  # no descriptor is left: those who are served may end
-                sys.stderr.write(f"orlopd: accept: {error.strerror}\n")
-                await asyncio.sleep(_PATIENCE)
+                self._journal.error("accept", error=error.strerror)
+                await asyncio.sleep(_SHORTAGE)
                 continue
             serving = loop.create_task(self._serve(peer))
             self._serving.add(serving)
@@ -109,14 +189,16 @@ class Front:
         """Serve a client; one of another user is not, unless a group lets it (by the mode)."""
         raw = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
         _, uid, _ = _UCRED.unpack(raw)
-        if self._connections >= CONNECTIONS or not (self._any_user or uid in (0, os.geteuid())):
+        if self._meter.connections >= self._most or not (
+            self._any_user or uid in (0, os.geteuid())
+        ):
             peer.close()
             return
-        self._connections += 1
+        self._meter.connections += 1
         try:
-            await Connection(self._methods, Channel(peer)).serve()
+            await Connection(self._methods, Channel(peer), self._meter).serve()
         finally:
-            self._connections -= 1
+            self._meter.connections -= 1
 
 
 def _activated() -> socket.socket | None:

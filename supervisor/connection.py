@@ -11,8 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import select
-import sys
-import traceback
+import time
 from typing import TYPE_CHECKING
 
 from shim.ttrpc import RpcError
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 
     from supervisor.channel import Channel
     from supervisor.jsonrpc import Request
+    from supervisor.meter import Meter
     from supervisor.method import Method
     from supervisor.relay import Relay
 
@@ -51,9 +51,11 @@ class Connection:
         self,
         methods: Mapping[str, Method],
         channel: Channel,
+        meter: Meter,
     ) -> None:
         self._methods = methods
         self._channel = channel
+        self._meter = meter
         self._lines = Lines(channel)
         self._slots = asyncio.Semaphore(REQUESTS)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -154,11 +156,13 @@ class Connection:
             request = jsonrpc.request(message)
         except Failure as error:
             return jsonrpc.refusal(jsonrpc.id_of(message), error)
-        call = Call(self, descriptors)
+        call, began = Call(self, descriptors), time.monotonic()
         try:
             result = await self._run(request, call)
         except Failure as error:
+            self._meter.answered(request.method, began, error)
             return jsonrpc.refusal(request.id, error) if request.wants_answer else None
+        self._meter.answered(request.method, began, None)
         calls.append(call)
         return jsonrpc.answer(request.id, result) if request.wants_answer else None
 
@@ -245,5 +249,4 @@ async def _guarded(method: Method, call: Call, params: dict[str, Any]) -> object
     except OSError as error:
         raise Failure(failure.RUNTIME_FAILED, str(error), errno=error.errno) from error
     except Exception as error:
-        traceback.print_exc(file=sys.stderr)
         raise Failure(failure.INTERNAL_ERROR, f"{type(error).__name__}: {error}") from error

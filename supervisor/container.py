@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 from typing import TYPE_CHECKING
 
 from runtime.state import now
@@ -194,7 +193,7 @@ class Container:
 
     def _watch(self) -> None:
         assert self.shim.client is not None  # noqa: S101 - for the type checker
-        self._store.spawn(self._until_exit(self.shim.client))
+        self._store.watch(self._until_exit(self.shim.client))
 
     async def _until_exit(self, client: TaskClient) -> None:
         try:
@@ -235,10 +234,10 @@ class Container:
                 self._try_again(error)
 
     def _try_again(self, error: Exception) -> None:
-        sys.stderr.write(f"orlopd: container {self.record.id}: {error}\n")
+        self._complain(error)
         if not self._is_retrying:
             self._is_retrying = True
-            self._store.spawn(self._retry())
+            self._store.watch(self._retry())
 
     async def _retry(self) -> None:
         delay, longest = _BACK_OFF
@@ -250,9 +249,12 @@ class Container:
                     if self.shim.client is None and self._store.has(self):
                         await self._recover()
                 except (OrlopError, OSError, RpcError) as error:
-                    sys.stderr.write(f"orlopd: container {self.record.id}: {error}\n")
+                    self._complain(error)
                 else:
                     self._is_retrying = False
+
+    def _complain(self, error: Exception) -> None:
+        self._store.journal.error("a step failed", container=self.record.id, error=str(error))
 
     async def _recover(self) -> None:
         status = self.record.status

@@ -55,7 +55,6 @@ MIGRATIONS = (
     ) STRICT;
     """,
 )
-_EVENTS_KEPT = 10_000
 _COLUMNS = ("number", "id", "bundle", "key", "status", "pid", "has_shim", "exit_status",
             "created_at", "started_at", "exited_at", "labels", "runtime_id",
             "settings")  # fmt: skip
@@ -136,8 +135,9 @@ class Event:
 class Records:
     """The database in one file."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, events_kept: int) -> None:
         """Open it, or make it. Raises OrlopError where a newer orlopd has written it."""
+        self._events_kept = events_kept
         self._db = sqlite3.connect(path, isolation_level=None)
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
@@ -240,7 +240,7 @@ class Records:
             "INSERT INTO event (time, topic, container, data) VALUES (?, ?, ?, ?)",
             [now(), topic, container, json.dumps(data)],
         )
-        oldest = (added.lastrowid or 0) - _EVENTS_KEPT
+        oldest = (added.lastrowid or 0) - self._events_kept
         self._db.execute("DELETE FROM event WHERE number <= ?", [oldest])
 
     def last_event(self) -> int:

@@ -31,7 +31,7 @@ class Shim:
         """Start it and have it create the container; the init's pid. Raises RpcError, OSError."""
         self._store.shims.start(self._store.socket_path(self._record))
         client = await self.connect()
-        log = f"json://{self._store.log_path(self._record)}"
+        log = self._store.log_address(self._record)
         settings = self._record.settings
         options = messages.RUNC_OPTIONS.encode({"root": self._store.state_root})
         answer = await client.call(

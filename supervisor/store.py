@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from spec.errors import OrlopError
 from supervisor.container import Container
-from supervisor.failure import EXISTS, NOT_FOUND, Failure
+from supervisor.failure import BUSY, EXISTS, NOT_FOUND, Failure
 from supervisor.records import Records
 from supervisor.shim_process import NAMESPACE, Shims
 
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
     from typing import Any, TypeVar
 
+    from supervisor.configuration import Configuration
+    from supervisor.journal import Journal
+    from supervisor.meter import Meter
+    from supervisor.planner import Planner
     from supervisor.records import Record
 
     Result = TypeVar("Result")
@@ -36,9 +40,15 @@ if TYPE_CHECKING:
 class Store:
     """The containers by id."""
 
-    def __init__(self, root: str, shim_program: str) -> None:
+    def __init__(
+        self, configuration: Configuration, shim_program: str, journal: Journal, meter: Meter
+    ) -> None:
         """Raises OrlopError: another orlopd runs there, or a newer one did; OSError."""
-        self.root = os.path.abspath(root)
+        self.configuration = configuration
+        self.journal = journal
+        self.meter = meter
+        self.planner: Planner | None = None
+        self.root = os.path.abspath(configuration.text("root"))
         self.shim_program = shim_program
         self.state_root = os.path.join(self.root, "state")
         for directory in ("s", "logs", "state"):
@@ -49,10 +59,13 @@ class Store:
         except BlockingIOError as error:
             os.close(self._lock)
             raise OrlopError(f"another orlopd runs in {self.root}") from error
-        self.records = Records(os.path.join(self.root, "records.db"))
+        self.records = Records(
+            os.path.join(self.root, "records.db"), configuration.whole("events.kept")
+        )
         self.shims = Shims(shim_program)
         self.changed = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._lasting: set[asyncio.Task[Any]] = set()
         self._containers = {r.id: Container(self, r) for r in self.records.all()}
 
     async def recover(self) -> None:
@@ -65,6 +78,19 @@ class Store:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+    def watch(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something that goes on for as long as a container, or orlopd itself."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._lasting.add(task)
+        task.add_done_callback(self._lasting.discard)
+
+    async def settle(self, seconds: float) -> None:
+        """Wait for what was begun: what takes longer, the next orlopd undoes or finishes."""
+        if self._tasks:
+            _, left = await asyncio.wait(self._tasks, timeout=seconds)
+            if left:
+                self.journal.warning("not everything came to its end", left=len(left))
 
     # -- containers
 
@@ -85,6 +111,9 @@ class Store:
 
     def add(self, record: Record) -> Container:
         """Write the record of a new container. Raises Failure."""
+        most = self.configuration.whole("limits.containers")
+        if len(self._containers) >= most:
+            raise Failure(BUSY, f"there are {most} containers, as many as limits.containers allows")
         if any(each.record.runtime_id == record.runtime_id for each in self.all()):
             record.runtime_id += f"-{secrets.token_hex(4)}"  # of one that was renamed since
         try:
@@ -113,16 +142,23 @@ class Store:
     def save(self, record: Record, topic: str = "", **data: object) -> None:
         """Write a change, and wake who waits for its event."""
         self.records.save(record, topic, **data)
+        if topic:
+            self.meter.happened(topic, record.id, data)
         self.wake()
 
     def forget(self, container: Container, topic: str = "") -> None:
         """A container is no more."""
         self.records.remove(container.record, topic)
+        if topic:
+            self.meter.happened(topic, container.record.id, {})
         self._containers.pop(container.record.id, None)
-        try:
-            os.unlink(self.log_path(container.record))
-        except FileNotFoundError:
-            pass
+        log = self.log_path(container.record)
+        rotated = (f"{log}.{n}" for n in range(1, self.configuration.whole("output.max-files")))
+        for path in (log, *rotated):
+            try:
+                os.unlink(path)
+            except FileNotFoundError:
+                continue
         self.wake()
 
     def wake(self) -> None:
@@ -144,6 +180,11 @@ class Store:
     def log_path(self, record: Record) -> str:
         """Where the output of a container is."""
         return os.path.join(self.root, "logs", f"{record.number}.json")
+
+    def log_address(self, record: Record) -> str:
+        """The same for its shim, with how it rotates."""
+        size, files = (self.configuration.whole(f"output.max-{what}") for what in ("size", "files"))
+        return f"json://{self.log_path(record)}?max-size={size}&max-files={files}"
 
     def remove_socket(self, record: Record) -> None:
         """After the shim is gone."""

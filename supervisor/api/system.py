@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from runtime.version import VERSION
 from supervisor import openrpc
-from supervisor.api import views
+from supervisor.api import metrics, views
 from supervisor.api.schemas import OBJECT
 from supervisor.method import Method
 
@@ -48,6 +48,13 @@ class System:
                 {},
                 result=OBJECT,
             ),
+            Method(
+                "system.metrics",
+                "What orlopd counts: requests, latencies in seconds, events, its own resources",
+                self.metrics,
+                {},
+                result=OBJECT,
+            ),
         ]
 
     async def discover(self, _call: Call, _params: Params) -> object:
@@ -68,9 +75,16 @@ class System:
 
     async def info(self, _call: Call, _params: Params) -> object:
         """`system.info`."""
-        counts = dict.fromkeys(views.STATUSES, 0)
-        for container in self._store.all():
-            counts[views.status(container)] += 1
         store = self._store
-        return {"root": store.root, "stateRoot": store.state_root, "pid": os.getpid(),
-                "containers": counts, "lastEvent": store.records.last_event()}  # fmt: skip
+        return {
+            "root": store.root,
+            "stateRoot": store.state_root,
+            "pid": os.getpid(),
+            "containers": metrics.containers(store),
+            "lastEvent": store.records.last_event(),
+            "planner": store.planner.pid if store.planner else 0,
+        }
+
+    async def metrics(self, _call: Call, _params: Params) -> object:
+        """`system.metrics`."""
+        return await metrics.figures(self._store)

@@ -139,7 +139,10 @@ class Client:
 class Orlopd:
     """The daemon, its directory and its clients."""
 
-    def __init__(self) -> None:
+    def __init__(self, *flags: str) -> None:
+        self.flags = flags
+        self.errors_allowed = False
+        self.last_errors = ""
         # pytest's directories are too deep for a socket (unix(7): 108 bytes)
         self.root = Path(tempfile.mkdtemp(prefix="orlopd-"))
         self.socket = self.root / "orlopd.sock"
@@ -153,7 +156,9 @@ class Orlopd:
         environment = {**ENVIRONMENT, "NOTIFY_SOCKET": str(self.root / "notify")}
         with (self.root / "stderr").open("ab") as errors:
             self.process = subprocess.Popen(
-                [PROGRAM, "--root", str(self.root)], env=environment, stderr=errors
+                [PROGRAM, "--root", str(self.root), "--log-level=warning", *self.flags],
+                env=environment,
+                stderr=errors,
             )
         readable(self._manager.fileno(), 60, "orlopd to be ready")
         assert self._manager.recv(100) == b"READY=1"
@@ -221,9 +226,9 @@ class Orlopd:
         assert self._manager.recv(100) == b"STOPPING=1"
         self._manager.close()
         self.shims_end()
-        errors = self.errors
+        self.last_errors = self.errors
         shutil.rmtree(self.root)
-        assert errors == ""
+        assert self.errors_allowed or self.last_errors == ""
 
 
 @pytest.fixture
