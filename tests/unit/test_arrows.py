@@ -21,7 +21,8 @@ ARROWS: dict[str, set[str]] = {
     "runtime": {"native", "spec"},
     "shim": {"native", "runtime", "spec"},
     "supervisor": {"native", "runtime", "shim", "spec"},  # of shim the protocol: see PROTOCOL
-    "orlop": {"runtime", "spec", "supervisor"},
+    "orlop": {"runtime", "spec"},  # a client of the supervisor knows its socket alone
+    "orlopctl": {"orlop", "runtime", "spec"},
 }
 #: What the supervisor knows of a shim: the wire and the files, for it talks to it over a socket.
 PROTOCOL = {"shim.exits", "shim.messages", "shim.protobuf", "shim.ttrpc"}

@@ -15,9 +15,9 @@ from tests.support.waiting import limit
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = Path(sys.executable).parent
+PACKAGES = ("native", "orlop", "orlopctl", "runtime", "shim", "spec", "supervisor", "tests")
 #: Directories with sources of ours; what the build makes is in none of them or git-ignored.
-SOURCES = (".ci", "bench", "native", "orlop", "runtime", "scripts", "shim", "spec", "supervisor")
-PACKAGES = ("native", "orlop", "runtime", "shim", "spec", "supervisor", "tests")
+SOURCES = (".ci", "bench", "scripts", *PACKAGES)
 C_WARNINGS = [
     *("-Wall", "-Wextra", "-Werror", "-Wshadow", "-Wpointer-arith"),
     *("-Wstrict-prototypes", "-Wmissing-prototypes", "-Wformat=2", "-Wundef"),
@@ -44,7 +44,7 @@ def check(*command: str | Path) -> None:
 def sources(*suffixes: str) -> list[Path]:
     """Our source files with one of the suffixes; "" for programs without one."""
     top = [ROOT / name for name in ("setup.py", "pyproject.toml", "Makefile", ".gitignore")]
-    below = [f for d in (*SOURCES, "tests") for f in (ROOT / d).rglob("*")]
+    below = [f for d in SOURCES for f in (ROOT / d).rglob("*")]
     found = [f for f in [*top, *below] if f.is_file() and f.suffix in suffixes]
     return [f for f in found if not is_generated(f)]
 
