@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import ModuleType
 
-    from runtime.surface import Command
+    from runtime.surface import Command, Program
 
 GLOBAL_FLAGS = (
     Flag("root", "directory of the containers' state", options.VALUE, metavar="DIR"),
@@ -171,9 +171,39 @@ def load_command(verb: str) -> ModuleType:
 
 def command(verb: str) -> Command:
     """What help, man pages and completion say of a verb. Raises UsageError."""
+    from runtime import manual
     from runtime.surface import Command
 
-    return Command(verb, VERBS.get(verb, ""), load_command(verb), HELP)
+    module = load_command(verb)
+    return Command(
+        "orlop",
+        verb,
+        VERBS[verb],
+        text=module.__doc__ or "",
+        usage=module.USAGE,
+        flags=(*module.FLAGS, HELP),
+        examples=manual.EXAMPLES.get(verb, ()),
+        status=manual.status(verb),
+    )
+
+
+def program() -> Program:
+    """All that help, man pages and completion say of orlop."""
+    from runtime import manual
+    from runtime.surface import Program
+
+    return Program(
+        "orlop",
+        "an OCI container runtime",
+        text=manual.TEXT,
+        flags=GLOBAL_FLAGS,
+        commands=[command(verb) for verb in VERBS],
+        examples=manual.EXAMPLES[""],
+        status=manual.status(""),
+        files=manual.FILES,
+        environment=manual.ENVIRONMENT,
+        lists="list --quiet",
+    )
 
 
 def _check_count(command: ModuleType, arguments: Sequence[str]) -> None:
@@ -197,7 +227,7 @@ def _help(verbs: Sequence[str]) -> int:
 
     if verbs:
         return _print(usage.of_command(command(verbs[0])))
-    return _print(usage.of_program(VERBS, GLOBAL_FLAGS))
+    return _print(usage.of_program(program()))
 
 
 def _print(text: str) -> int:

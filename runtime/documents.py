@@ -13,25 +13,26 @@ import sys
 from runtime import cli, manpage
 from runtime.completion import bash, fish, zsh
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from runtime.surface import Program
+
 MAN = "share/man/man1"
-COMPLETIONS = {
-    "share/bash-completion/completions/orlop": bash.script,
-    "share/zsh/site-functions/_orlop": zsh.script,
-    "share/fish/vendor_completions.d/orlop.fish": fish.script,
-}
 
 
-def documents() -> dict[str, str]:
-    """All files by their paths below PREFIX."""
-    flags, every = cli.GLOBAL_FLAGS, [cli.command(verb) for verb in cli.VERBS]
-    found = {f"{MAN}/{name}": text for name, text in manpage.pages(flags, every).items()}
-    found.update({path: script(flags, every) for path, script in COMPLETIONS.items()})
+def documents(program: Program) -> dict[str, str]:
+    """All files of a program by their paths below PREFIX."""
+    name = program.name
+    found = {f"{MAN}/{page}": text for page, text in manpage.pages(program).items()}
+    found[f"share/bash-completion/completions/{name}"] = bash.script(program)
+    found[f"share/zsh/site-functions/_{name}"] = zsh.script(program)
+    found[f"share/fish/vendor_completions.d/{name}.fish"] = fish.script(program)
     return found
 
 
-def write(directory: str) -> None:
+def write(program: Program, directory: str) -> None:
     """Write all of them below a directory. Raises OSError."""
-    for name, text in documents().items():
+    for name, text in documents(program).items():
         path = os.path.join(directory, name)
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "w", encoding="utf-8") as file:
@@ -39,4 +40,4 @@ def write(directory: str) -> None:
 
 
 if __name__ == "__main__":
-    write(sys.argv[1])
+    write(cli.program(), sys.argv[1])

@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Man pages, orlop(1) and orlop-COMMAND(1), in the macros of man(7)."""
+"""Man pages, PROGRAM(1) and PROGRAM-COMMAND(1), in the macros of man(7)."""
 
 from __future__ import annotations
 
-from runtime import manual
-from runtime.surface import shown
 from runtime.usage import name
 from runtime.version import VERSION
 
@@ -13,60 +11,57 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from runtime.options import Flag
-    from runtime.surface import Command
+    from runtime.surface import Command, Program
 
 
-def pages(flags: Sequence[Flag], every: Sequence[Command]) -> dict[str, str]:
-    """All pages by file name. flags: those before the command."""
-    found = {"orlop.1": of_program(flags, every)}
-    found.update({f"orlop-{command.verb}.1": of_command(command) for command in every})
+def pages(program: Program) -> dict[str, str]:
+    """All pages by file name."""
+    found = {f"{program.name}.1": of_program(program)}
+    found.update({f"{program.name}-{c.verb}.1": of_command(c) for c in program.commands})
     return found
 
 
-def of_program(flags: Sequence[Flag], every: Sequence[Command]) -> str:
-    """orlop(1)."""
-    what = "an OCI container runtime"
+def of_program(program: Program) -> str:
+    """PROGRAM(1)."""
+    name = program.name
     parts = [
-        _head("orlop", what),
+        _head(name, program.what),
         _section("SYNOPSIS"),
-        _synopsis("[flags] COMMAND [flags] [arguments]"),
+        _synopsis(name, "[flags] COMMAND [flags] [arguments]"),
         _section("DESCRIPTION"),
-        _text(
-            "A bundle is a directory with a root file system and a configuration, config.json, of "
-            "the OCI runtime specification. orlop runs it in a container, with the commands of "
-            "runc(8). Each command has a page of its own."
-        ),
+        _text(f"{program.text} Each command has a page of its own."),
         _section("COMMANDS"),
-        _list((f"orlop-{command.verb}(1)", command.what) for command in every),
+        _list((f"{name}-{command.verb}(1)", command.what) for command in program.commands),
         _section("FLAGS"),
-        _flags(shown(flags)),
-        _examples(manual.EXAMPLES[""]),
+        _flags(program.flags),
+        _examples(program.examples),
         _section("EXIT STATUS"),
-        _list(manual.status("")),
+        _list(program.status),
         _section("ENVIRONMENT"),
-        _list(manual.ENVIRONMENT),
+        _list(program.environment),
         _section("FILES"),
-        _list(manual.FILES),
-        _see(command.verb for command in every),
+        _list(program.files),
+        _see(name, (command.verb for command in program.commands)),
     ]
     return "".join(parts)
 
 
 def of_command(command: Command) -> str:
-    """orlop-VERB(1)."""
+    """PROGRAM-VERB(1)."""
+    name = command.program
     parts = [
-        _head(f"orlop-{command.verb}", command.what),
+        _head(f"{name}-{command.verb}", command.what),
         _section("SYNOPSIS"),
-        ".br\n".join(_synopsis(form) for form in command.forms),
+        ".br\n".join(_synopsis(name, form) for form in command.forms),
         _section("DESCRIPTION"),
         ".PP\n".join(_text(part) for part in command.paragraphs),
         _section("FLAGS"),
         _flags(command.flags),
-        ".PP\n" + _text("Flags before the command, as --root, are in orlop(1)."),
+        ".PP\n" + _text(f"Flags before the command, as --root, are in {name}(1)."),
         _examples(command.examples),
         _section("EXIT STATUS"),
         _list(command.status),
-        ".SH SEE ALSO\n.BR orlop (1)\n",
+        f".SH SEE ALSO\n.BR {name} (1)\n",
     ]
     return "".join(parts)
 
@@ -89,8 +84,8 @@ def _section(title: str) -> str:
     return f".SH {title}\n"
 
 
-def _synopsis(form: str) -> str:
-    return f".B orlop\n{escape(form)}\n"
+def _synopsis(name: str, form: str) -> str:
+    return f".B {name}\n{escape(form)}\n"
 
 
 def _text(text: str) -> str:
@@ -117,6 +112,6 @@ def _examples(examples: Sequence[tuple[str, str]]) -> str:
     )
 
 
-def _see(verbs: Iterable[str]) -> str:
-    names = [f".BR orlop\\-{verb} (1)" for verb in sorted(verbs)]
+def _see(program: str, verbs: Iterable[str]) -> str:
+    names = [f".BR {program}\\-{verb} (1)" for verb in sorted(verbs)]
     return ".SH SEE ALSO\n" + ",\n".join(names) + "\n"

@@ -10,6 +10,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+TEXT = (
+    "A bundle is a directory with a root file system and a configuration, config.json, of the OCI "
+    "runtime specification. orlop runs it in a container, with the commands of runc(8)."
+)
 #: verb -> (command line, what it does)
 EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "": (

@@ -5,47 +5,49 @@ from __future__ import annotations
 
 import textwrap
 
-from runtime import manual, options
+from runtime import options
 from runtime.surface import shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from runtime.options import Flag
-    from runtime.surface import Command
+    from runtime.surface import Command, Program
 
 _WIDTH = 80
 _COLUMN = 28  # where explanations begin; a longer name has a line of its own
 
 
-def of_program(verbs: Mapping[str, str], flags: Sequence[Flag]) -> str:
-    """`orlop --help`. verbs: one line on each. flags: those before the verb."""
-    lines = "\n".join(f"  {verb:<10} {what}" for verb, what in verbs.items())
+def of_program(program: Program) -> str:
+    """`PROGRAM --help`."""
+    name = program.name
+    lines = "\n".join(f"  {command.verb:<10} {command.what}" for command in program.commands)
     return "\n\n".join(
         [
-            "usage: orlop [flags] COMMAND [flags] [arguments]",
-            "An OCI container runtime: runs bundles as runc does, with the same commands.",
-            f"commands (`orlop COMMAND --help` tells more of each):\n{lines}",
-            f"flags:\n{describe(flags)}",
-            _examples(manual.EXAMPLES[""]),
-            f"files:\n{_table(manual.FILES)}",
-            f"exit status:\n{_table(manual.status(''))}\n",
+            f"usage: {name} [flags] COMMAND [flags] [arguments]",
+            textwrap.fill(program.text, _WIDTH),
+            f"commands (`{name} COMMAND --help` tells more of each):\n{lines}",
+            f"flags:\n{describe(program.flags)}",
+            _examples(program.examples),
+            f"files:\n{_table(program.files)}",
+            f"exit status:\n{_table(program.status)}\n",
         ]
     )
 
 
 def of_command(command: Command) -> str:
-    """`orlop VERB --help`."""
+    """`PROGRAM VERB --help`."""
+    name = command.program
     first, *more = command.forms
-    usage = [f"usage: orlop {first}", *(f"       orlop {form}" for form in more)]
+    usage = [f"usage: {name} {first}", *(f"       {name} {form}" for form in more)]
     parts = ["\n".join(usage)]
     parts += [textwrap.fill(part, _WIDTH) for part in command.paragraphs]
     parts.append(f"flags:\n{describe(command.flags)}")
     if command.examples:
         parts.append(_examples(command.examples))
     parts.append(f"exit status:\n{_table(command.status)}")
-    parts.append("`orlop --help` has the flags that stand before the command, as --root.\n")
+    parts.append(f"`{name} --help` has the flags that stand before the command, as --root.\n")
     return "\n\n".join(parts)
 
 

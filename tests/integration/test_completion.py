@@ -14,7 +14,6 @@ import pytest
 
 from runtime import cli
 from runtime.completion import bash, fish, zsh
-from runtime.surface import shown
 from tests.support.cli import ENVIRONMENT, program
 from tests.support.features import requires
 from tests.support.waiting import limit
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
     from tests.support.container import Container
 
-SURFACE = (cli.GLOBAL_FLAGS, [cli.command(verb) for verb in cli.VERBS])
+ORLOP = cli.program()
 
 
 @pytest.fixture
@@ -62,7 +61,7 @@ class Bash:
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        (home / "completion.bash").write_text(bash.script(*SURFACE))
+        (home / "completion.bash").write_text(bash.script(ORLOP))
 
     def __call__(self, *words: str) -> set[str]:
         line = " ".join(shlex.quote(word) for word in ("orlop", *words))
@@ -79,7 +78,7 @@ class Fish:
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        (home / "completion.fish").write_text(fish.script(*SURFACE))
+        (home / "completion.fish").write_text(fish.script(ORLOP))
 
     def __call__(self, *words: str) -> set[str]:
         line = shlex.quote(" ".join(("orlop", *words)))
@@ -109,8 +108,8 @@ def test_commands(complete: Bash | Fish) -> None:
 
 
 def test_flags(complete: Bash | Fish) -> None:
-    assert complete("--") == {f"--{flag.name}" for flag in shown(cli.GLOBAL_FLAGS)}
-    for command in SURFACE[1]:
+    assert complete("--") == {f"--{flag.name}" for flag in ORLOP.flags}
+    for command in ORLOP.commands:
         assert complete(command.verb, "--") == {f"--{flag.name}" for flag in command.flags}
     assert complete("kill", "--a") == set()
 
@@ -174,7 +173,7 @@ def test_bash_has_a_value_behind_an_equals_sign_as_a_word_of_its_own(home: Path)
 )
 def test_zsh(home: Path, container: Container, typed: str, completed: str) -> None:
     container.create()
-    (home / "_orlop").write_text(zsh.script(*SURFACE))
+    (home / "_orlop").write_text(zsh.script(ORLOP))
     root = str(container.cli.root)
     typed, completed = (
         text.replace("ROOT", root).replace("ID", container.id) for text in (typed, completed)

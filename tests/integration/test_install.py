@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime import documents
+from runtime import cli, documents
 from tests.support.features import requires
 from tests.support.waiting import limit
 
@@ -165,7 +165,7 @@ def test_a_staged_installation_names_its_final_place(tmp_path: Path) -> None:
 
 def test_man_pages_and_completion_are_where_they_are_looked_for(prefix: Path) -> None:
     share = {str(f.relative_to(prefix)) for f in (prefix / "share").rglob("*") if f.is_file()}
-    assert share == set(documents.documents())
+    assert share == set(documents.documents(cli.program()))
     assert {"share/man/man1/orlop.1", "share/man/man1/orlop-create.1"} < share
     assert {path.stat().st_mode & 0o777 for path in map(prefix.joinpath, share)} == {0o644}
 

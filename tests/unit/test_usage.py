@@ -14,7 +14,7 @@ from runtime.surface import shown
 from tests.support.features import requires
 
 EVERY = {verb: cli.command(verb) for verb in cli.VERBS}
-PAGES = manpage.pages(cli.GLOBAL_FLAGS, list(EVERY.values()))
+PAGES = manpage.pages(cli.program())
 
 
 @pytest.mark.parametrize("verb", cli.VERBS)
@@ -41,7 +41,7 @@ def test_an_example_is_a_command_line_that_is_understood(verb: str) -> None:
 
 @pytest.mark.parametrize("verb", ["", *cli.VERBS])
 def test_no_line_of_help_is_wider_than_a_terminal(verb: str) -> None:
-    text = usage.of_command(EVERY[verb]) if verb else usage.of_program(cli.VERBS, cli.GLOBAL_FLAGS)
+    text = usage.of_command(EVERY[verb]) if verb else usage.of_program(cli.program())
     assert [line for line in text.splitlines() if len(line) > 80] == []
     assert text.endswith("\n")
     assert not text.endswith("\n\n")
