@@ -10,7 +10,7 @@ import select
 import termios
 
 from runtime.descriptor_socket import DescriptorSocket
-from runtime.terminal_guard import Guard
+from runtime.raw_mode import RawMode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,38 +35,17 @@ class Terminal:
 
     def __init__(self, master: int) -> None:
         self.master = master
-        self._saved: list[int | list[bytes | int]] | None = None
         self._stdin_open = True
-        self._guard: Guard | None = None
+        self._raw = RawMode()
 
     def enter_raw(self) -> None:
-        """Raw mode, as cfmakeraw(3), where stdin is a terminal; the container's gets its size."""
-        try:
-            attributes = termios.tcgetattr(0)
-        except termios.error:
-            return
-        self._saved = [*attributes[:6], list(attributes[6])]
-        attributes[0] &= ~(
-            termios.IGNBRK | termios.BRKINT | termios.PARMRK | termios.ISTRIP
-            | termios.INLCR | termios.IGNCR | termios.ICRNL | termios.IXON
-        )  # fmt: skip
-        attributes[1] &= ~termios.OPOST
-        attributes[2] = attributes[2] & ~(termios.CSIZE | termios.PARENB) | termios.CS8
-        attributes[3] &= ~(
-            termios.ECHO | termios.ECHONL | termios.ICANON | termios.ISIG | termios.IEXTEN
-        )
-        termios.tcsetattr(0, termios.TCSANOW, attributes)
-        self._guard = Guard(self._saved)
-        self.resize()
+        """Raw mode, where stdin is a terminal; the container's gets its size."""
+        if self._raw.enter():
+            self.resize()
 
     def restore(self) -> None:
         """The terminal as it was."""
-        if self._saved is not None:
-            termios.tcsetattr(0, termios.TCSADRAIN, self._saved)
-            self._saved = None
-        if self._guard is not None:
-            self._guard.end()
-            self._guard = None
+        self._raw.leave()
 
     def resize(self) -> None:
         """Give the container's terminal the size of ours."""

@@ -19,13 +19,13 @@ class Guard:
 
     __slots__ = ("_pid", "_writer")
 
-    def __init__(self, saved: Attributes) -> None:
-        """saved: what to put back (tcgetattr(3))."""
+    def __init__(self, saved: Attributes, farewell: bytes = b"") -> None:
+        """saved: what to put back (tcgetattr(3)). farewell: what to send the terminal then."""
         raw = termios.tcgetattr(0)
         reader, self._writer = os.pipe2(os.O_CLOEXEC)
         self._pid = os.fork()
         if self._pid == 0:
-            _watch(reader, saved, raw)
+            _watch(reader, saved, raw, farewell)
         os.close(reader)
 
     def end(self) -> None:
@@ -35,7 +35,7 @@ class Guard:
         os.waitpid(self._pid, 0)
 
 
-def _watch(reader: int, saved: Attributes, raw: Attributes) -> None:
+def _watch(reader: int, saved: Attributes, raw: Attributes, farewell: bytes) -> None:
     """In the guard's process: never returns.
 
     In a session of its own: not meant by what is sent to the runtime's group, and never stopped
@@ -49,5 +49,6 @@ def _watch(reader: int, saved: Attributes, raw: Attributes) -> None:
         os.closerange(2, (1 << 31) - 1)
         if not os.read(1, 1) and termios.tcgetattr(0) == raw:
             termios.tcsetattr(0, termios.TCSANOW, saved)
+            os.write(0, farewell)
     finally:
         os._exit(0)
