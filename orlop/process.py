@@ -164,6 +164,16 @@ class Process:
             file.flush()
         return self._status()
 
+    def interact(self, *, detach_keys: bytes = b"\x10\x11") -> int | None:
+        """The same with our own stdin, stdout and stderr, and the terminal if it asked for one.
+
+        Its status; None where the keys (ctrl-p ctrl-q) let go of it. See orlop.terminal.
+        """
+        from orlop.terminal import join
+
+        terminal = bool(self._fold.call.params.get("terminal"))
+        return join(self, stdin=self._has_input, terminal=terminal, detach_keys=detach_keys)
+
     @property
     def _has_input(self) -> bool:
         return bool(self._fold.call.params.get("stdin"))
