@@ -16,6 +16,7 @@ launcher() { # MODULE NAME
 launcher runtime.cli orlop-cold
 launcher shim.bootstrap containerd-shim-orlop-v1
 launcher supervisor.cli orlopd
+launcher orlopctl.cli orlopctl
 cp native/orlop .venv/bin/orlop.new
 chmod 755 .venv/bin/orlop.new
 mv .venv/bin/orlop.new .venv/bin/orlop
