@@ -10,7 +10,7 @@ from orlop import calls, subscriptions
 from orlop.aio_connection import AsyncConnection
 from orlop.errors import OrlopError, Refused
 from orlop.items import Completed, OutputFold
-from orlop.process import CHUNK
+from orlop.subscriptions import CHUNK
 
 if TYPE_CHECKING:
     from typing import Any, Self

@@ -7,6 +7,7 @@ from orlop import calls, subscriptions
 from orlop.connection import Connection
 from orlop.errors import OrlopError, Refused
 from orlop.items import Completed, OutputFold
+from orlop.subscriptions import CHUNK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
 
     from orlop.calls import Call
     from orlop.items import Output
-
-CHUNK = 32768  # bytes of input at a time
 
 
 class Process:

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from orlop.types import Creation, Execution
 
 
+CHUNK = 32768  # bytes of input that one request carries
+
+
 def subscribe(
     since: int | None, containers: Iterable[str] | None, topics: Iterable[str] | None
 ) -> Call[object]:

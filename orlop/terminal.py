@@ -12,8 +12,8 @@ import os
 import select
 
 from orlop.errors import Lost, Refused
-from orlop.process import CHUNK
 from orlop.signals import Signals
+from orlop.subscriptions import CHUNK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

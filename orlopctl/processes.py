@@ -162,7 +162,7 @@ VERBS = {
         [_DETACH, _RM, _KEYS, *creation.FLAGS], takes=(0, None), runs_a_program=True,
         examples=[
             ("orlopctl run --rm -it /srv/alpine sh", "a shell, and nothing left of it"),
-            ("orlopctl run -d --name web --memory 64m -v /srv/www:/www:ro /srv/alpine httpd -f",
+            ("orlopctl run -d --name web -m 64m -v /srv/www:/www:ro /srv/web httpd -f",
              "in the background, with a limit and a directory"),
             ("orlopctl run -d --name db --bundle /srv/db", "an OCI bundle"),
         ],

@@ -3,8 +3,8 @@
 # Installs into PREFIX (/usr/local), staged below DESTDIR if that is set:
 #   PREFIX/lib/orlop/VERSION[.N]/   one installation: packages, their dependencies, the programs orlop
 #                                   (native), orlop-cold (the same work without a warm planner),
-#                                   containerd-shim-orlop-v1 and orlopd
-#   PREFIX/bin/orlop, containerd-shim-orlop-v1, orlopd   links to the newest installation's programs
+#                                   containerd-shim-orlop-v1, orlopd and orlopctl
+#   PREFIX/bin/...                  links to the newest installation's programs, but orlop-cold
 #   PREFIX/share/...                man pages and completion for bash, zsh and fish, of the newest
 #
 # An installation is never changed once it is linked. The same version again becomes VERSION.1,
@@ -102,13 +102,16 @@ make_directory "$prefix/bin"
 link=$stage$prefix/bin/orlop
 shim=$stage$prefix/bin/containerd-shim-orlop-v1
 supervisor=$stage$prefix/bin/orlopd
-for program in "$link" "$shim" "$supervisor"; do
+client=$stage$prefix/bin/orlopctl
+for program in "$link" "$shim" "$supervisor" "$client"; do
     if [ -e "$program" ] && [[ $(readlink "$program") != ../lib/orlop/* ]]; then
         echo "install: $program: exists, and is not ours" >&2
         exit 1
     fi
 done
-.venv/bin/python -m runtime.documents "$work/documents"
+for package in runtime orlopctl; do
+    .venv/bin/python -m "$package.documents" "$work/documents"
+done
 mapfile -t documents < <(cd "$work/documents" && find . -type f -printf '%P\n' | LC_ALL=C sort)
 refuse_foreign_documents
 previous=$(readlink "$link" | cut -d/ -f4 || true)
@@ -126,10 +129,11 @@ launcher() { # NAME [--archive FILE] MODULE
 launcher orlop-cold --archive "$base/$name/modules" runtime.cli
 launcher containerd-shim-orlop-v1 shim.bootstrap
 launcher orlopd supervisor.cli
+launcher orlopctl orlopctl.cli
 chmod 755 "$new"/bin/*
 documents_into
 note_made
-for program in "$shim" "$supervisor" "$link"; do
+for program in "$shim" "$supervisor" "$client" "$link"; do
     ln -s "../lib/orlop/$name/bin/${program##*/}" "$program.$name"
     mv -T "$program.$name" "$program"    # rename(2): at any moment there is a whole program
 done

@@ -8,7 +8,7 @@ stage=${DESTDIR:-}
 base=$stage$prefix/lib/orlop
 
 [ -d "$base" ] || { echo "uninstall: $base: nothing is installed there" >&2; exit 1; }
-for name in orlop containerd-shim-orlop-v1 orlopd; do
+for name in orlop containerd-shim-orlop-v1 orlopd orlopctl; do
     link=$stage$prefix/bin/$name
     if [[ $(readlink "$link") = ../lib/orlop/* ]]; then
         rm "$link"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import orlop
+from tests.client.command import Orlopctl
 from tests.supervisor.conftest import bundle, cgroup, make_bundle, orlopd, watch
 
 if TYPE_CHECKING:
@@ -22,3 +23,8 @@ __all__ = ["bundle", "cgroup", "make_bundle", "orlopd", "watch"]
 def client(orlopd: Orlopd) -> Iterator[orlop.Client]:
     with orlop.Client(str(orlopd.socket)) as client:
         yield client
+
+
+@pytest.fixture
+def orlopctl(orlopd: Orlopd) -> Orlopctl:
+    return Orlopctl(orlopd)

@@ -21,6 +21,7 @@ from tests.support.waiting import limit
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from runtime.surface import Program
     from tests.support.container import Container
 
 ORLOP = cli.program()
@@ -59,15 +60,16 @@ def shell(home: Path, command: list[str]) -> list[str]:
 class Bash:
     """What bash(1) offers for a line, word by word as readline would split it."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, program: Program = ORLOP) -> None:
         self.home = home
-        (home / "completion.bash").write_text(bash.script(ORLOP))
+        self.name = program.name
+        (home / "completion.bash").write_text(bash.script(program))
 
     def __call__(self, *words: str) -> set[str]:
-        line = " ".join(shlex.quote(word) for word in ("orlop", *words))
+        line = " ".join(shlex.quote(word) for word in (self.name, *words))
         script = (
             f"source completion.bash; COMP_WORDS=({line}); COMP_CWORD={len(words)}; "
-            '_orlop; printf "%s\\n" "${COMPREPLY[@]}"'
+            f'_{self.name}; printf "%s\\n" "${{COMPREPLY[@]}}"'
         )
         command = ["bash", "--norc", "-u", "-c", script]
         return set(shell(self.home, command)) - {"", "completion.bash"}
@@ -76,12 +78,13 @@ class Bash:
 class Fish:
     """What fish(1) offers for a line."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, program: Program = ORLOP) -> None:
         self.home = home
-        (home / "completion.fish").write_text(fish.script(ORLOP))
+        self.name = program.name
+        (home / "completion.fish").write_text(fish.script(program))
 
     def __call__(self, *words: str) -> set[str]:
-        line = shlex.quote(" ".join(("orlop", *words)))
+        line = shlex.quote(" ".join((self.name, *words)))
         command = ["fish", "--no-config", "-c", f"source completion.fish; complete -C {line}"]
         lines = shell(self.home, command)
         return {line.partition("\t")[0].rstrip("/") for line in lines} - {"completion.fish"}

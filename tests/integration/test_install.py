@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from orlopctl import cli as orlopctl
 from runtime import cli, documents
 from tests.support.features import requires
 from tests.support.waiting import limit
@@ -95,6 +96,15 @@ def test_orlopd_is_beside_it(prefix: Path, tmp_path: Path) -> None:
     )
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout.startswith("orlopd 0.")
+    client = subprocess.run(
+        [prefix / "bin" / "orlopctl", "--root", str(tmp_path), "ps"],
+        env={},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=limit(30),
+    )
+    assert (client.returncode, "no orlopd listens here" in client.stderr) == (1, True)
 
 
 def test_the_source_tree_is_not_used(prefix: Path) -> None:
@@ -165,7 +175,10 @@ def test_a_staged_installation_names_its_final_place(tmp_path: Path) -> None:
 
 def test_man_pages_and_completion_are_where_they_are_looked_for(prefix: Path) -> None:
     share = {str(f.relative_to(prefix)) for f in (prefix / "share").rglob("*") if f.is_file()}
-    assert share == set(documents.documents(cli.program()))
+    assert share == {
+        *documents.documents(cli.program()),
+        *documents.documents(orlopctl.program()),
+    }
     assert {"share/man/man1/orlop.1", "share/man/man1/orlop-create.1"} < share
     assert {path.stat().st_mode & 0o777 for path in map(prefix.joinpath, share)} == {0o644}
 

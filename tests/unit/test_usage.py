@@ -5,43 +5,74 @@ from __future__ import annotations
 
 import re
 import subprocess
+from typing import TYPE_CHECKING
 
 import pytest
 
-from runtime import cli, manpage, manual, options, usage
+from orlopctl import cli as orlopctl
+from orlopctl import words
+from runtime import cli, manpage, options, usage
 from runtime.options import Flag
-from runtime.surface import shown
 from tests.support.features import requires
 
-EVERY = {verb: cli.command(verb) for verb in cli.VERBS}
-PAGES = manpage.pages(cli.program())
+if TYPE_CHECKING:
+    from runtime.surface import Command, Program
+
+PROGRAMS = {program.name: program for program in (cli.program(), orlopctl.program())}
+COMMANDS = [
+    pytest.param(command, id=f"{command.program}-{command.verb}")
+    for program in PROGRAMS.values()
+    for command in program.commands
+]
+PAGES = {
+    page: text for program in PROGRAMS.values() for page, text in manpage.pages(program).items()
+}
 
 
-@pytest.mark.parametrize("verb", cli.VERBS)
-def test_help_has_purpose_flags_examples_and_status(verb: str) -> None:
-    text = usage.of_command(EVERY[verb])
+def orlop_takes(line: list[str]) -> tuple[int, tuple[int, int | None]]:
+    """How many arguments a command line of orlop has, and how many it may have."""
+    _, rest = options.parse(cli.GLOBAL_FLAGS, line)
+    module = cli.load_command(rest[0])
+    _, arguments = options.parse((*module.FLAGS, cli.HELP), rest[1:])
+    return len(arguments), module.ARGUMENTS
+
+
+def orlopctl_takes(line: list[str]) -> tuple[int, tuple[int, int | None]]:
+    """The same of orlopctl."""
+    _, rest = options.parse(orlopctl.GLOBAL_FLAGS, line)
+    verb = orlopctl.load(rest[0])
+    _, arguments = words.parse(verb.flags, rest[1:], anywhere=not verb.runs_a_program)
+    return len(arguments), verb.takes
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_purpose_flags_examples_and_status(command: Command) -> None:
+    text = usage.of_command(command)
     for part in ("flags:", "examples:", "exit status:"):
         assert f"\n\n{part}\n" in text
-    assert EVERY[verb].paragraphs[0] in re.sub(r"\s+", " ", text)
-    assert all(f"--{flag.name}" in text for flag in EVERY[verb].flags)
+    assert command.paragraphs[0] in re.sub(r"\s+", " ", text)
+    assert all(f"--{flag.name}" in text for flag in command.flags)
 
 
-@pytest.mark.parametrize("verb", cli.VERBS)
-def test_an_example_is_a_command_line_that_is_understood(verb: str) -> None:
-    for line, _ in manual.EXAMPLES[verb]:
-        words = re.split(r" [<>|]| 2>", line)[0].split()
-        assert words[0] == "orlop"
-        _, rest = options.parse(cli.GLOBAL_FLAGS, words[1:])
-        module = cli.load_command(rest[0])
-        _, arguments = options.parse((*module.FLAGS, cli.HELP), rest[1:])
-        least, most = module.ARGUMENTS
-        assert least <= len(arguments)
-        assert most is None or len(arguments) <= most
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_example_is_a_command_line_that_is_understood(command: Command) -> None:
+    takes = {"orlop": orlop_takes, "orlopctl": orlopctl_takes}[command.program]
+    for line, _ in command.examples:
+        parts = [part.split() for part in re.split(r" [<>|]| 2>", line)]
+        (example,) = [part for part in parts if part[:1] == [command.program]][:1]
+        count, (least, most) = takes(example[1:])
+        assert least <= count
+        assert most is None or count <= most
 
 
-@pytest.mark.parametrize("verb", ["", *cli.VERBS])
-def test_no_line_of_help_is_wider_than_a_terminal(verb: str) -> None:
-    text = usage.of_command(EVERY[verb]) if verb else usage.of_program(cli.program())
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(pytest.param(usage.of_program(program), id=name) for name, program in PROGRAMS.items()),
+        *(pytest.param(usage.of_command(c.values[0]), id=c.id) for c in COMMANDS),  # type: ignore[arg-type]
+    ],
+)
+def test_no_line_of_help_is_wider_than_a_terminal(text: str) -> None:
     assert [line for line in text.splitlines() if len(line) > 80] == []
     assert text.endswith("\n")
     assert not text.endswith("\n\n")
@@ -50,7 +81,7 @@ def test_no_line_of_help_is_wider_than_a_terminal(verb: str) -> None:
 def test_hidden_flags_are_in_no_help() -> None:
     flags = (Flag("all", "obsolete", short="a", hidden=True), Flag("force", "now", short="f"))
     assert usage.describe(flags) == "  --force, -f               now"
-    assert "--all" not in usage.of_command(EVERY["kill"])
+    assert "--all" not in usage.of_command(cli.command("kill"))
     assert "\\-\\-all" not in PAGES["orlop-kill.1"]
 
 
@@ -62,10 +93,23 @@ def test_a_long_flag_has_a_line_of_its_own() -> None:
     ]
 
 
-def test_every_verb_has_a_page_that_the_first_one_names() -> None:
-    assert set(PAGES) == {"orlop.1", *(f"orlop-{verb}.1" for verb in cli.VERBS)}
-    for verb in cli.VERBS:
-        assert f".BR orlop\\-{verb} (1)" in PAGES["orlop.1"]
+@pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
+def test_every_verb_has_a_page_that_the_first_one_names(program: Program) -> None:
+    assert set(manpage.pages(program)) == {
+        f"{program.name}.1",
+        *(f"{program.name}-{command.verb}.1" for command in program.commands),
+    }
+    for command in program.commands:
+        assert f".BR {program.name}\\-{command.verb} (1)" in PAGES[f"{program.name}.1"]
+
+
+def flags_of(page: str) -> list[Flag]:
+    """Those that a page is about."""
+    name, _, verb = page.removesuffix(".1").partition("-")
+    if not verb:
+        return PROGRAMS[name].flags
+    (command,) = [c for c in PROGRAMS[name].commands if c.verb == verb]
+    return command.flags
 
 
 @requires("groff")
@@ -81,8 +125,7 @@ def test_a_page_is_set_without_a_warning(page: str) -> None:
     )
     assert result.stderr == ""
     shown_text = re.sub(r"[\s\u2010]+", "", result.stdout)
-    flags = shown(cli.GLOBAL_FLAGS) if page == "orlop.1" else EVERY[page[6:-2]].flags
-    for flag in flags:
+    for flag in flags_of(page):
         assert re.sub(r"[\s]+", "", f"{usage.name(flag)}{flag.help}") in shown_text
 
 
