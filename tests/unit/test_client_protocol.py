@@ -16,7 +16,7 @@ from orlop import calls, errors, subscriptions
 from orlop.calls import Call
 from orlop.items import EventFold, LogFold, OutputFold
 from orlop.protocol import Answer, Notification, Protocol
-from supervisor import cli
+from supervisor import configuration
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -123,7 +123,7 @@ def test_client_and_daemon_agree_where_the_socket_is(monkeypatch: pytest.MonkeyP
         monkeypatch.setenv("XDG_RUNTIME_DIR", directory)
         for user in (0, 7):
             monkeypatch.setattr("os.geteuid", lambda user=user: user)
-            assert orlop.default_path() == f"{cli.default_root()}/orlopd.sock"
+            assert orlop.default_path() == f"{configuration.default_root()}/orlopd.sock"
 
 
 def imported(program: str) -> set[str]:
