@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes the archive of compiled modules that a cold start imports from (runtime.archived).
 
-    python -IS -X no_debug_ranges scripts/archive.py ARCHIVE PACKAGES DIRECTORY...
+    python -IS -X no_debug_ranges scripts/archive.py ARCHIVE PROGRAM PACKAGES DIRECTORY...
 
-ARCHIVE gets what the command line imports. DIRECTORYs are where that is, our packages first;
+ARCHIVE gets what PROGRAM imports: orlop, or the shim. DIRECTORYs are where that is, our packages first;
 PACKAGES is where these will be. To be run by the interpreter that will import them: another one
 ignores the archive.
 
@@ -23,7 +23,7 @@ from importlib.machinery import ExtensionFileLoader
 from importlib.util import MAGIC_NUMBER
 
 #: Our packages. Of other modules those that are extension modules.
-OURS = ("native", "runtime", "spec")
+OURS = ("native", "runtime", "shim", "spec")
 
 
 class Source:
@@ -69,7 +69,9 @@ def _is_future(node: ast.stmt) -> bool:
     return isinstance(node, ast.ImportFrom) and node.module == "__future__"
 
 
-def contents(final: dict[str, str]) -> tuple[dict[str, tuple[object, ...]], list[bytes]]:
+def contents(
+    program: str, final: dict[str, str]
+) -> tuple[dict[str, tuple[object, ...]], list[bytes]]:
     """The table of contents and the code. final: where each directory will be."""
 
     def place(path: str) -> str:
@@ -81,7 +83,7 @@ def contents(final: dict[str, str]) -> tuple[dict[str, tuple[object, ...]], list
     table: dict[str, tuple[object, ...]] = {}
     codes: list[bytes] = []
     at = 0
-    names = wanted()
+    names = WANTED[program]()
     for name in names:
         spec = getattr(sys.modules[name], "__spec__", None)
         if spec is not None and isinstance(spec.loader, ExtensionFileLoader):
@@ -99,7 +101,7 @@ def contents(final: dict[str, str]) -> tuple[dict[str, tuple[object, ...]], list
     return table, codes
 
 
-def wanted() -> list[str]:
+def of_command_line() -> list[str]:
     """Names of the modules that the command line imports, and of some that came with this one."""
     import runtime.cli  # noqa: F401 - what it imports
     from runtime import planner
@@ -108,11 +110,27 @@ def wanted() -> list[str]:
     return sorted(sys.modules)
 
 
-def main(path: str, packages: str, directories: list[str]) -> None:
+def of_shim() -> list[str]:
+    """The same for the shim, whatever it is started as."""
+    import shim.bootstrap
+    import shim.cleanup
+    import shim.daemon
+    import shim.launch
+    import shim.template  # noqa: F401 - what they import
+    from shim import preload
+
+    preload.preload()
+    return sorted(sys.modules)
+
+
+WANTED = {"orlop": of_command_line, "shim": of_shim}
+
+
+def main(path: str, program: str, packages: str, directories: list[str]) -> None:
     """Write the archive."""
     sys.path[:0] = directories[:1]
     sys.path += directories[1:]
-    table, codes = contents({directories[0]: packages})
+    table, codes = contents(program, {directories[0]: packages})
     there = "runtime/archived.py"
     finder = Source(f"{directories[0]}/{there}", f"{packages}/{there}").code()
     parts = (finder, marshal.dumps((MAGIC_NUMBER, table)))
@@ -122,4 +140,4 @@ def main(path: str, packages: str, directories: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], sys.argv[3:])
+    main(sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4:])

@@ -13,9 +13,11 @@ launcher() { # NAME [--archive FILE] MODULE
     mv ".venv/bin/$1.new" ".venv/bin/$1"
 }
 
-scripts/archive.sh .venv/modules .venv/bin/python "$PWD" "$PWD" "$site"
-launcher orlop-cold --archive "$PWD/.venv/modules" runtime.cli
-launcher containerd-shim-orlop-v1 shim.bootstrap
+for program in orlop shim; do
+    scripts/archive.sh ".venv/$program.modules" "$program" .venv/bin/python "$PWD" "$PWD" "$site"
+done
+launcher orlop-cold --archive "$PWD/.venv/orlop.modules" --short runtime.cli
+launcher containerd-shim-orlop-v1 --archive "$PWD/.venv/shim.modules" shim.bootstrap
 launcher orlopd supervisor.cli
 launcher orlopctl orlopctl.cli
 cp native/orlop .venv/bin/orlop.new

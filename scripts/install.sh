@@ -122,12 +122,14 @@ new=$stage$base/$name
 mkdir "$new" "$new/bin"
 packages_into "$new/packages"
 mv "$new/packages/native/orlop" "$new/bin/orlop"
-scripts/archive.sh "$new/modules" .venv/bin/python "$base/$name/packages" "$new/packages"
+for program in orlop shim; do
+    scripts/archive.sh "$new/$program.modules" "$program" .venv/bin/python "$base/$name/packages" "$new/packages"
+done
 launcher() { # NAME [--archive FILE] MODULE
     scripts/launcher.sh "${@:2}" .venv/bin/python "$base/$name/packages" >"$new/bin/$1"
 }
-launcher orlop-cold --archive "$base/$name/modules" runtime.cli
-launcher containerd-shim-orlop-v1 shim.bootstrap
+launcher orlop-cold --archive "$base/$name/orlop.modules" --short runtime.cli
+launcher containerd-shim-orlop-v1 --archive "$base/$name/shim.modules" shim.bootstrap
 launcher orlopd supervisor.cli
 launcher orlopctl orlopctl.cli
 chmod 755 "$new"/bin/*

@@ -37,9 +37,9 @@ class Copy:
         site = Path(cffi.__file__).parents[1]
         places = [str(self.packages), str(self.packages), str(site)]
         script = ROOT / "scripts" / "archive.sh"
-        subprocess.run([script, self.archive, INTERPRETER, *places], check=True)
-        launcher = [ROOT / "scripts" / "launcher.sh", "--archive", self.archive, "runtime.cli"]
-        command = [*launcher, INTERPRETER, self.packages, site]
+        subprocess.run([script, self.archive, "orlop", INTERPRETER, *places], check=True)
+        launcher = [ROOT / "scripts" / "launcher.sh", "--archive", self.archive, "--short"]
+        command = [*launcher, "runtime.cli", INTERPRETER, self.packages, site]
         self.launcher = subprocess.run(
             list(map(str, command)), check=True, capture_output=True, text=True
         ).stdout
