@@ -3,9 +3,9 @@
 
     python -IS -X no_debug_ranges scripts/archive.py ARCHIVE PROGRAM PACKAGES DIRECTORY...
 
-ARCHIVE gets what PROGRAM imports: orlop, or the shim. DIRECTORYs are where that is, our packages first;
-PACKAGES is where these will be. To be run by the interpreter that will import them: another one
-ignores the archive.
+ARCHIVE gets what PROGRAM imports: orlop, or the shim. DIRECTORYs are where that is, our packages
+first; PACKAGES is where these will be. To be run by the interpreter that will import them: another
+one ignores the archive.
 
     size of the code of runtime.archived (8 hexadecimal digits), that code,
     size of the table of contents, the table: importlib's magic number, and by module the
