@@ -8,9 +8,11 @@ has to copy first (fork(2)). So the planner goes through what a call does, up to
 
 from __future__ import annotations
 
-from runtime import cli, host, options, prepare, processes, state
+from runtime import cgroups, cli, host, options, prepare, processes, state
+from runtime.cgroups import device_rules
 from runtime.compile import compile_container
 from runtime.container import Container
+from runtime.warm import Surroundings
 from spec import bundle, jsontext
 from spec.errors import OrlopError
 from spec.template import default_spec
@@ -22,8 +24,10 @@ def rehearse() -> None:
     """Go through a container's start and an exec. Where this host allows neither, calls say so."""
     text = jsontext.dumps(default_spec())
     process = jsontext.dumps(default_spec()["process"]).encode()
+    ours = Surroundings.of("/proc/self", "")
     try:
         for _ in range(ROUNDS):
+            ours.difference(Surroundings.of("/proc/self", ""))
             _start(text)
             bundle.parse_process(process, "process")
     except (OrlopError, OSError):
@@ -32,8 +36,6 @@ def rehearse() -> None:
 
 def _start(text: str) -> None:
     """Nothing is made; of the host only /proc and cgroups are looked at."""
-    from runtime import cgroups
-
     words = ["--root", "/", "create", "--bundle", "/", "rehearsal"]
     _, rest = options.parse(cli.GLOBAL_FLAGS, words)
     options.parse(cli.load_command("create").FLAGS, rest[1:])
@@ -45,6 +47,7 @@ def _start(text: str) -> None:
     record.cgroup = cgroup.saved()
     container = Container(state.Directory("/", "rehearsal", -1), state.Record.load(record.save()))
     cgroups.load(record.cgroup)
+    device_rules.evaluate((), "").lines()
     request = prepare.request_for(container.record.id, "/rootfs", cgroup)
     cgroup.settings(spec["linux"].get("resources", {}))
     for op in (made := compile_container(spec, facts, request, None)).ops:

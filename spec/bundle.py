@@ -150,7 +150,7 @@ def _read(path: str, name: str) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             parts = []
-            while part := os.read(descriptor, 1 << 20):
+            while part := os.read(descriptor, 1 << 16):  # more is mapped, and unmapped, each time
                 parts.append(part)
         finally:
             os.close(descriptor)
