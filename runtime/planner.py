@@ -82,7 +82,7 @@ def passed() -> _socket.socket | None:
 
 
 def preload() -> None:
-    """Import what calls import, and let the interpreter adapt its code to them (PEP 659)."""
+    """Import what calls import."""
     directory = os.path.join(os.path.dirname(os.path.abspath(__file__)), "commands")
     for name in sorted(os.listdir(directory)):
         if name.endswith(".py") and name != "planner.py":

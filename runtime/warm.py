@@ -12,6 +12,7 @@ import _signal
 import _socket
 import fcntl
 import os
+import select
 import sys
 from _struct import Struct
 
@@ -36,6 +37,8 @@ _STATUS = (
     "Seccomp",
 )  # fmt: skip
 _NO_FILTER = "0"
+#: How long a worker waits for the end of a process in the foreground (ms): it takes memory.
+_SOON = 1000
 _LEAST_FDS = 2  # the request and the working directory
 
 
@@ -133,6 +136,12 @@ class Connection:
             control = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, payload)]
         self.socket.sendmsg([data], control)
 
+    def is_readable(self, milliseconds: int) -> bool:
+        """Wait for a message, or the caller's end."""
+        poll = select.poll()
+        poll.register(self.socket, select.POLLIN)
+        return bool(poll.poll(milliseconds))
+
     def ask(
         self,
         kind: int,
@@ -194,17 +203,22 @@ class RemoteForeground:
         """See Foreground: the caller does it when it ends."""
 
     def wait(self, pid: int, notify: None = None, removal: Sequence[str] = ()) -> int:  # noqa: ARG002
-        """Leave the process, and what comes after it, to the caller: this worker is done.
+        """Leave the process to the caller, which knows its status: 0 here.
 
-        notify: None; whoever has a NOTIFY_SOCKET does it cold.
+        When it has ended soon, the rest is done here. Otherwise this worker is gone, and the caller
+        makes a call of `removal`. notify: None; whoever has a NOTIFY_SOCKET does it cold.
         """
         sys.stdout.flush()
-        fds = []
-        if removal:
-            fds = [_texts(["orlop", *removal])]
-        count = len(removal) + 1 if removal else 0
-        self._connection.tell(lib.CALL_SERVE, [pid, count], fds)
-        os._exit(0)
+        if not removal:
+            self._connection.tell(lib.CALL_SERVE, [pid, 0])
+            os._exit(0)
+        words = _texts(["orlop", *removal])
+        self._connection.tell(lib.CALL_SERVE, [pid, len(removal) + 1], [words])
+        os.close(words)
+        if not self._connection.is_readable(_SOON):
+            os._exit(0)
+        self._connection.socket.recv(1)
+        return 0
 
 
 def _texts(texts: Sequence[str]) -> int:
@@ -343,8 +357,6 @@ def _receive(socket: _socket.socket, pid: int) -> Request | None:
 
 
 def _has_ended(pidfd: int) -> bool:
-    import select
-
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
     return bool(poll.poll(0))

@@ -65,6 +65,15 @@ def judge(bundle_dir: str) -> tuple[str, Spec, str, list[Violation]]:
     """
     path = os.path.realpath(bundle_dir)
     text = _read_config(path)
+    spec, found = judge_text(text)
+    return path, spec, text, _with_lines(found, text, CONFIG)
+
+
+def judge_text(text: str) -> tuple[Spec, list[Violation]]:
+    """Return the configuration of a config.json's text, and what the rules find wrong with it.
+
+    Raises as `load` does for what breaks the schema.
+    """
     document = jsontext.loads(text, name=CONFIG)
     tolerance.apply(document, text)
     if not _compiled("config")(document):
@@ -73,7 +82,7 @@ def judge(bundle_dir: str) -> tuple[str, Spec, str, list[Violation]]:
     found = rules.missing_to_run(spec) + rules.violations(spec)
     if "\\u0000" in text:
         found += rules.document.strings_have_no_null_bytes(spec)
-    return path, spec, text, _with_lines(found, text, CONFIG)
+    return spec, found
 
 
 def load_process(path: str) -> Process:
@@ -141,7 +150,7 @@ def _read(path: str, name: str) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             parts = []
-            while part := os.read(descriptor, 1 << 20):
+            while part := os.read(descriptor, 1 << 16):  # more is mapped, and unmapped, each time
                 parts.append(part)
         finally:
             os.close(descriptor)

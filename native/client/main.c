@@ -76,7 +76,7 @@ static bool act(int channel, const struct message *message)
 
 static int call(int argc, char **argv);
 
-/* What remains to be done once the process has ended, as a call of its own. */
+/* What remains to be done once the process has ended and the worker is gone, as a call of its own. */
 static void finish(struct message *message)
 {
 	int count = (int)message->op.numbers[1];
@@ -100,31 +100,50 @@ static void finish(struct message *message)
 	texts_free(&words);
 }
 
+/* The worker's operations, until it is done: true, and its last message. */
+static bool work(int channel, struct message *message)
+{
+	while (channel_receive(channel, message)) {
+		if (message->op.kind == CALL_EXIT || message->op.kind == CALL_SERVE)
+			return true;
+		if (!act(channel, message))
+			return false;
+		message_close(message);
+	}
+	return false;
+}
+
+/* A process in the foreground, and what comes after it. Returns the exit status. */
+static int serve_process(int channel, struct message *message)
+{
+	static struct message rest;
+	int status = foreground_serve((pid_t)message->op.numbers[0]);
+
+	if (message->fd_count == 0)
+		return status;
+	if (channel_send(channel, "", 1, NULL, 0) && work(channel, &rest) && rest.op.kind == CALL_EXIT) {
+		message_close(message);
+		return rest.op.numbers[0] ? (int)rest.op.numbers[0] : status;
+	}
+	close(channel);
+	finish(message);
+	return status;
+}
+
 /* The worker's operations. Returns the exit status. */
 static int serve(int channel)
 {
 	static struct message message;
 
-	while (channel_receive(channel, &message)) {
-		if (message.op.kind == CALL_EXIT) {
-			foreground_restore();
-			return (int)message.op.numbers[0];
-		}
-		if (message.op.kind == CALL_SERVE) {
-			int status;
-
-			close(channel);
-			status = foreground_serve((pid_t)message.op.numbers[0]);
-			finish(&message);
-			return status;
-		}
-		if (!act(channel, &message))
-			break;
-		message_close(&message);
+	if (!work(channel, &message)) {
+		foreground_restore();
+		fprintf(stderr, "orlop: the planner ended before the work was done\n");
+		return 1;
 	}
+	if (message.op.kind == CALL_SERVE)
+		return serve_process(channel, &message);
 	foreground_restore();
-	fprintf(stderr, "orlop: the planner ended before the work was done\n");
-	return 1;
+	return (int)message.op.numbers[0];
 }
 
 /* Hand the call to a planner; false where it is to be done cold. */

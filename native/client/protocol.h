@@ -8,7 +8,10 @@
  *   worker: CALL_ACCEPT (or CALL_COLD)
  *   worker: an operation                     client: struct call_answer
  *   ...
- *   worker: CALL_EXIT or CALL_SERVE, and is gone
+ *   worker: CALL_EXIT, and is gone
+ *      or:  CALL_SERVE, and the client serves a process. When this has ended soon, the worker is still
+ *           there: one byte of the client's, and it does what comes then, operations as above, CALL_EXIT.
+ *           Otherwise it is gone, and the client makes a call of it.
  *
  * A request is a file of texts, each with its NUL: the protocol's number, the client's directory, the
  * umask, then three lists, each led by its length: the numbers of the descriptors, the arguments (without
@@ -37,7 +40,7 @@ enum call_kind {
 	CALL_FOREGROUND = 8, /* numbers: whether to be a subreaper; signals wait from now on */
 	CALL_TERMINAL = 9,   /* descriptor: the master of the container's terminal */
 	CALL_SERVE = 10,     /* numbers: pid, count of words; descriptor, if any: a command line to call once
-	                        the process has ended */
+	                        the process has ended and the worker is gone */
 };
 
 struct call_op {

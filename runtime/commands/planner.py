@@ -13,6 +13,7 @@ import sys
 
 from runtime import options, planner
 from runtime.options import Flag
+from runtime.rehearsal import rehearse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def run(call: Globals, options: Options, arguments: Sequence[str]) -> int:  # no
         listener = planner.listen(path)
     try:
         planner.preload()
+        rehearse()
         program = os.path.dirname(os.path.realpath(sys.argv[0]))
         planner.Planner(listener, program, call.log.debug).run(_ready)
     finally:

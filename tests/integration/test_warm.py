@@ -77,8 +77,8 @@ def test_what_only_the_process_itself_can_do_is_not_handed_on(
 
 def test_two_callers_at_once_have_two_workers(planner: Planner, orlop: Cli) -> None:
     env = {**cli.ENVIRONMENT, "ORLOP_PLANNER": str(planner.socket)}
-    running = [orlop.spawn("features", env=env) for _ in range(40)]
-    assert [each.result(30).returncode for each in running] == [0] * 40
+    running = [orlop.spawn("features", env=env) for _ in range(12)]
+    assert [each.result(30).returncode for each in running] == [0] * 12
     assert all("a call of" in planner.said(each.process.pid) for each in running)
 
 
@@ -152,6 +152,82 @@ def test_hooks_are_the_callers_children(
     orlop("delete", "--force", container.id)
 
 
+def workers(planner: Planner) -> set[int]:
+    """Idle ones, and those at work."""
+    children = f"/proc/{planner.process.pid}/task/{planner.process.pid}/children"
+    with open(children) as file:
+        return set(map(int, file.read().split()))
+
+
+class TestForeground:
+    """What comes after a process in the foreground is its worker's, or, in time, another's."""
+
+    @staticmethod
+    def running(planner: Planner, container: Container) -> cli.Running:
+        """A container whose program is at work."""
+        container.bundle.args("sleep").write()
+        env = {**cli.ENVIRONMENT, "ORLOP_PLANNER": str(planner.socket)}
+        reader, writer = os.pipe()
+        words = ("run", "--bundle", container.bundle.path, container.id)
+        running = container.cli.spawn(*words, stdout=writer, env=env)
+        os.close(writer)
+        with os.fdopen(reader, "rb") as lines:
+            assert lines.readline() == b"ready\n"
+        return running
+
+    @staticmethod
+    def calls(planner: Planner) -> int:
+        return planner.log.read_text().count("a call of")
+
+    def test_the_worker_removes_what_has_ended_soon(
+        self, planner: Planner, container: Container
+    ) -> None:
+        container.bundle.args("exit", "7").write()
+        env = {**cli.ENVIRONMENT, "ORLOP_PLANNER": str(planner.socket)}
+        assert container.run(env=env, check=False).returncode == 7
+        assert container.id not in container.cli("list").stdout
+        assert self.calls(planner) == 1
+
+    def test_poststop_hooks_are_the_callers_children_then_too(
+        self, planner: Planner, container: Container, tmp_path: Path
+    ) -> None:
+        seen = tmp_path / "seen"
+        command = ["sh", "-c", f"cat /proc/$PPID/comm > {seen}"]
+        container.bundle.spec["hooks"] = {"poststop": [{"path": "/bin/sh", "args": command}]}
+        container.bundle.args("exit", "7").write()
+        env = {**cli.ENVIRONMENT, "ORLOP_PLANNER": str(planner.socket)}
+        assert container.run(env=env, check=False).returncode == 7
+        assert seen.read_text() == "orlop\n"
+        assert self.calls(planner) == 1
+
+    def test_another_removes_what_has_taken_its_time(
+        self, planner: Planner, container: Container
+    ) -> None:
+        idle = {pid: os.pidfd_open(pid) for pid in workers(planner)}
+        running = self.running(planner, container)
+        poll = select.poll()
+        for pidfd in idle.values():
+            poll.register(pidfd, select.POLLIN)
+        assert len(poll.poll(limit(20) * 1000)) == 1  # the container runs, its worker has gone
+        for pidfd in idle.values():
+            os.close(pidfd)
+        container.kill()
+        assert running.result(30).returncode == 128 + signal.SIGKILL
+        assert container.id not in container.cli("list").stdout
+        assert self.calls(planner) == 2  # run, delete
+
+    def test_another_removes_what_a_killed_worker_leaves(
+        self, planner: Planner, container: Container
+    ) -> None:
+        idle = workers(planner)
+        running = self.running(planner, container)
+        for pid in idle:
+            os.kill(pid, signal.SIGKILL)
+        container.kill()
+        assert running.result(30).returncode == 128 + signal.SIGKILL
+        assert container.id not in container.cli("list").stdout
+
+
 class TestKilled:
     """A create that waits in a hook, and somebody's end."""
 
@@ -170,14 +246,8 @@ class TestKilled:
         running = orlop.spawn("create", "--bundle", bundle.path, "waits", env=env)
         return running, int(fifo.read_bytes())
 
-    @staticmethod
-    def workers(planner: Planner) -> set[int]:
-        children = f"/proc/{planner.process.pid}/task/{planner.process.pid}/children"
-        with open(children) as file:
-            return set(map(int, file.read().split()))
-
     def test_the_caller(self, planner: Planner, orlop: Cli, bundle: Bundle, fifo: Path) -> None:
-        before = {pid: os.pidfd_open(pid) for pid in self.workers(planner)}
+        before = {pid: os.pidfd_open(pid) for pid in workers(planner)}
         running, hook = self.begin(planner, orlop, bundle, fifo)
         running.process.send_signal(signal.SIGKILL)
         running.process.wait(timeout=limit(10))
@@ -203,7 +273,7 @@ class TestKilled:
         assert "waits" not in orlop("list").stdout
 
     def test_the_worker(self, planner: Planner, orlop: Cli, bundle: Bundle, fifo: Path) -> None:
-        idle = self.workers(planner)
+        idle = workers(planner)
         running, hook = self.begin(planner, orlop, bundle, fifo)
         for pid in idle:
             os.kill(pid, signal.SIGKILL)
