@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.engines import image
 from tests.engines.calls import CallError, Calls
 from tests.engines.task import CREATED, RUNNING, STOPPED, Task, names
 from tests.engines.tree import outside, parent
@@ -32,18 +31,6 @@ if TYPE_CHECKING:
 pytestmark = [requires("root", "containerd"), pytest.mark.slow]
 
 WAITS = ("sh", "-c", "sleep 1000")
-
-
-@pytest.fixture(scope="session")
-def rootfs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A root file system of busybox, which nobody writes to."""
-    return image.rootfs(tmp_path_factory.mktemp("rootfs") / "rootfs")
-
-
-@pytest.fixture
-def calls(containerd: Containerd) -> Iterator[Calls]:
-    with Calls(containerd.room, "default") as calls:
-        yield calls
 
 
 class Step:
