@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from shim.task import Task
 
 _IDLE = 30.0  # seconds without a container and without a client
-_FLUSH = 3.0  # seconds for the events that are left
+_FLUSH = 8.0  # seconds for the events that are left; a containerd that is back has them wait for 4
 
 
 class Daemon:

@@ -2,7 +2,8 @@
 """Events to containerd: one after the other, each tried again a few times, none for ever.
 
 containerd's own shims do the same, with growing delays. In all a quarter of a minute: dockerd takes
-ten seconds to start its containerd again.
+ten seconds to start its containerd again. And a containerd that is back keeps no event for those
+who listen to it, and are on their way back themselves: events wait for them a moment.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 SERVICE = "containerd.services.events.ttrpc.v1.Events"
 _DELAYS = (0.1, 0.5, 1.0, 2.0, 4.0, 8.0)  # seconds, between attempts
+_RETURN = 4.0  # seconds; dockerd looks for its containerd every three
+_RECENT = 10.0  # seconds since the connection was lost, in which it is thought to be due to that
 _PATIENCE = 5.0  # for the answer to one event
 _QUEUE = 4096  # events; a master that stays away must not make us grow
 
@@ -45,6 +48,7 @@ class Publisher:
         self._frames = Frames()
         self._stream = -1
         self._failures = 0
+        self._lost = -_RECENT
         self._timer: Timer | None = None
         self.on_empty: Callable[[], None] | None = None
 
@@ -82,7 +86,12 @@ class Publisher:
             "metadata": [{"key": "containerd-namespace-ttrpc", "value": self._namespace}],
         }
         try:
-            connection = self._connected()
+            connection = self._socket
+            if connection is None:
+                connection = self._connect()
+                if self._failures or time.monotonic() < self._lost + _RECENT:
+                    self._set_timer(_RETURN, self._send)
+                    return
             self._stream += 2
             frame = Frame(self._stream, ttrpc.REQUEST, 0, messages.REQUEST.encode(request))
             data = frame.pack()
@@ -93,20 +102,19 @@ class Publisher:
             return
         self._set_timer(_PATIENCE, lambda: self._failed("no answer"))
 
-    def _connected(self) -> _socket.socket:
-        if self._socket is None:
-            connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
-            connection.settimeout(0)
-            try:
-                connection.connect(self._address)
-            except OSError:
-                connection.close()
-                raise
-            self._socket = connection
-            self._frames = Frames()
-            self._stream = -1
-            self._loop.watch(connection.fileno(), READ, self._on_answer)
-        return self._socket
+    def _connect(self) -> _socket.socket:
+        connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+        connection.settimeout(0)
+        try:
+            connection.connect(self._address)
+        except OSError:
+            connection.close()
+            raise
+        self._socket = connection
+        self._frames = Frames()
+        self._stream = -1
+        self._loop.watch(connection.fileno(), READ, self._on_answer)
+        return connection
 
     def _on_answer(self, _events: int) -> None:
         assert self._socket is not None  # noqa: S101 - for the type checker: it is watched
@@ -118,6 +126,7 @@ class Publisher:
             data = b""
         if not data:
             self._disconnect()
+            self._lost = time.monotonic()
             if self._queue:
                 self._failed("the connection ended")
             return

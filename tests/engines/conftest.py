@@ -8,6 +8,9 @@ answers are the ones expected.
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import pytest
@@ -24,7 +27,6 @@ from tests.engines.runtime import Runtime, orlop, runc, shim
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 _Daemon = TypeVar("_Daemon", bound=Docker)
 
@@ -39,6 +41,15 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def runtime(request: pytest.FixtureRequest) -> Runtime:
     """Each of the runtimes in turn; a module of Docker's may ask for "shim" too."""
     return {"orlop": orlop, "shim": shim, "runc": runc}[request.param]()
+
+
+@pytest.fixture
+def open_directory() -> Iterator[Path]:
+    """A directory that other users may pass through, as pytest's own may not be."""
+    directory = Path(tempfile.mkdtemp(prefix="orlop-engines-"))
+    directory.chmod(0o711)
+    yield directory
+    shutil.rmtree(directory)
 
 
 @pytest.fixture(scope="session")
@@ -178,6 +189,19 @@ def own_containerd(tmp_path: Path, archive: Path) -> Iterator[Containerd]:
         containerd.remove_all()
         containerd.daemon.stop()
         leftovers.check()
+
+
+@pytest.fixture
+def calls(containerd: Containerd) -> Iterator[Calls]:
+    """containerd's own API."""
+    with Calls(containerd.room, "default") as calls:
+        yield calls
+
+
+@pytest.fixture(scope="session")
+def rootfs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root file system of busybox, which nobody writes to."""
+    return image.rootfs(tmp_path_factory.mktemp("rootfs") / "rootfs")
 
 
 @pytest.fixture

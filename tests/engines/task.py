@@ -146,4 +146,4 @@ def names(calls: Calls) -> Iterator[str]:
     """The tasks that containerd knows."""
     for number, value in fields(calls.raw(f"{_TASKS}/List", {})):
         if number == 1:
-            yield dict(fields(value)).get(1, b"").decode()
+            yield dict(fields(value))[2].decode()

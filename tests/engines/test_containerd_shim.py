@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -10,8 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.engines.calls import CallError
 from tests.engines.client import Terminal
 from tests.engines.runtime import shim
+from tests.engines.task import Task
 from tests.engines.tree import outside, shim_of
 from tests.support.features import requires
 from tests.support.waiting import ended, readable
@@ -19,6 +22,7 @@ from tests.support.waiting import ended, readable
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.engines.calls import Calls
     from tests.engines.containerd import Containerd
 
 pytestmark = [requires("root", "containerd"), pytest.mark.slow]
@@ -112,6 +116,18 @@ def test_a_detached_terminal_is_attached(containerd: Containerd) -> None:
         terminal.until("attached")
         terminal.type("exit 6\n")
         assert terminal.end()[0] == 6
+
+
+def test_limits_are_updated(containerd: Containerd, calls: Calls, rootfs: Path) -> None:
+    """By the API: ctr has no command for it."""
+    task = Task(calls, rootfs, "limited", "sleep", "1000")
+    task.run()
+    task.update(memory={"limit": 32 << 20}, pids={"limit": 33}, cpu={"shares": 77})
+    shown = json.loads(containerd("task", "metrics", "--format", "json", "limited").stdout)
+    assert (shown["memory"]["usage"]["limit"], shown["pids"]["limit"]) == (32 << 20, 33)
+    with pytest.raises(CallError, match="/memory/limit"):
+        task.update(memory={"limit": "much"})
+    task.clear()
 
 
 def test_ids_are_mapped(containerd: Containerd) -> None:

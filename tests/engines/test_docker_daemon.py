@@ -3,16 +3,13 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
-import tempfile
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.engines.docker import IMAGE, Docker
+from tests.engines.docker import IMAGE, Docker, map_nobody
 from tests.engines.room import ENVIRONMENT, Room
 from tests.engines.runtime import orlop, runc
 from tests.engines.tree import outside
@@ -20,6 +17,7 @@ from tests.support.features import requires
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 pytestmark = [requires("root", "docker", "runc"), pytest.mark.slow]
 
@@ -106,21 +104,9 @@ class TestBuilds:
         assert 'exec: "nope": executable file not found in $PATH' in result.stderr
 
 
-@pytest.fixture
-def open_directory() -> Iterator[Path]:
-    """A directory that other users may pass through, as pytest's own may not be."""
-    directory = Path(tempfile.mkdtemp(prefix="orlop-engines-"))
-    directory.chmod(0o711)
-    yield directory
-    shutil.rmtree(directory)
-
-
 def test_the_daemon_maps_ids(open_directory: Path, archive: Path) -> None:
-    ids = open_directory / "ids"
-    ids.write_text("nobody:200000:65536\n")
     with Room(open_directory) as room:
-        for name in ("/etc/subuid", "/etc/subgid"):
-            room.run("mount", "--bind", ids, name)
+        map_nobody(room)
         docker = Docker(room, {"userns-remap": "nobody:nogroup"})
         docker.start(archive)
         for runtime in (orlop(), runc()):

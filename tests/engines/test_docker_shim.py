@@ -15,7 +15,7 @@ import pytest
 
 from tests.engines.client import Lines
 from tests.engines.daemon import Daemon
-from tests.engines.docker import IMAGE, DockerOverShim
+from tests.engines.docker import IMAGE, DockerOverShim, map_nobody
 from tests.engines.room import Room
 from tests.engines.runtime import shim
 from tests.engines.tree import outside, shim_of
@@ -93,7 +93,10 @@ def test_containers_outlive_the_daemon(
 
 
 def test_containers_outlive_containerd(tmp_path: Path, archive: Path) -> None:
-    """A containerd of the machine's, as Debian sets it up, killed and started again."""
+    """A containerd of the machine's, as Debian sets it up, killed and started again.
+
+    dockerd knows of exits by containerd's events alone, which nobody keeps for it.
+    """
     with Room(tmp_path) as room:
         docker = DockerOverShim(room, {"containerd": _CONTAINERD, "debug": True})
         containerd = Daemon(room, "containerd", env=docker.offered.environment)
@@ -102,11 +105,17 @@ def test_containers_outlive_containerd(tmp_path: Path, archive: Path) -> None:
         docker.run(shim(), "--detach", "--name", "survivor", IMAGE, "sh", "-c", SURVIVOR)
         before = docker.state("survivor")["Pid"]
         parent = shim_of(docker.room, before)
+        docker.run(shim(), "--detach", "--name", "ended", IMAGE, "sleep", "1000")
+        (init,) = outside(docker.room, docker.state("ended")["Pid"])
         with Lines(["tail", "--follow", "--lines=+1", str(docker.daemon.log)]) as log:
             log.until(_LISTENS)
             containerd.stop(signal.SIGKILL)
+            os.kill(init, signal.SIGKILL)
             containerd.start()
             log.until(_LISTENS)
+        with docker.lines("events", "--filter", "container=ended", "--since", "0") as events:
+            events.until("container die")
+        assert docker.state("ended")["ExitCode"] == 137
         docker("exec", "survivor", "sh", "-c", "echo gone on >/go")
         assert docker("wait", "survivor").stdout == "4\n"
         assert docker("logs", "survivor").stdout == "up\ngone on\n"
@@ -114,6 +123,24 @@ def test_containers_outlive_containerd(tmp_path: Path, archive: Path) -> None:
         docker.remove_all()
         docker.daemon.stop()
         containerd.stop()
+
+
+def test_a_daemon_maps_ids(open_directory: Path, archive: Path) -> None:
+    """Its containers' root opens its stdio by path: the pipes are that user's."""
+    with Room(open_directory) as room:
+        map_nobody(room)
+        docker = DockerOverShim(room, {"userns-remap": "nobody:nogroup"})
+        docker.start(archive)
+        command = "cat /proc/self/uid_map >/dev/stdout; echo err >/dev/stderr; cat /dev/stdin"
+        words = ("run", "--rm", "--interactive", "--runtime", "shim", IMAGE, "sh", "-c", command)
+        result = docker(*words, stdin="in")
+        assert (result.stdout.split(), result.stderr) == (["0", "200000", "65536", "in"], "err\n")
+        docker.run(shim(), "--detach", "--name", "mapped", IMAGE, "sleep", "1000")
+        assert docker("exec", "--user", "1000", "mapped", "id", "-u").stdout == "1000\n"
+        (init,) = outside(room, docker.state("mapped")["Pid"])
+        assert os.stat(f"/proc/{init}").st_uid == 200000
+        docker.remove_all()
+        docker.daemon.stop()
 
 
 def test_steps_of_a_build_are_containers_of_our_shim(

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.engines import image
 from tests.engines.calls import CallError, Calls
+from tests.engines.messages import decode
 from tests.engines.task import CREATED, RUNNING, STOPPED, Task, names
-from tests.engines.tree import outside, parent
+from tests.engines.tree import children, outside, parent, same_namespace
 from tests.support import waiting
 from tests.support.features import requires
 
@@ -32,18 +32,6 @@ if TYPE_CHECKING:
 pytestmark = [requires("root", "containerd"), pytest.mark.slow]
 
 WAITS = ("sh", "-c", "sleep 1000")
-
-
-@pytest.fixture(scope="session")
-def rootfs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A root file system of busybox, which nobody writes to."""
-    return image.rootfs(tmp_path_factory.mktemp("rootfs") / "rootfs")
-
-
-@pytest.fixture
-def calls(containerd: Containerd) -> Iterator[Calls]:
-    with Calls(containerd.room, "default") as calls:
-        yield calls
 
 
 class Step:
@@ -158,6 +146,7 @@ def test_what_ends_while_containerd_is_away_is_told_once(
         own_containerd.daemon.stop(signal.SIGKILL)
         os.kill(init, signal.SIGKILL)
         waiting.ended(init)
+        events = task_events(calls)  # from its first moment on
         own_containerd.daemon.start()
         assert step.task.wait() == 137
         assert step.task.status() == STOPPED
@@ -165,6 +154,25 @@ def test_what_ends_while_containerd_is_away_is_told_once(
         with pytest.raises(CallError, match="NOT_FOUND"):
             step.task.delete()
         step.task.remove()
+        assert [next(events) for _ in range(3)] == [
+            ("/tasks/exit", "e"),
+            ("/tasks/exit", "task"),
+            ("/tasks/delete", "task"),
+        ]
+
+
+def task_events(calls: Calls) -> Iterator[tuple[str, str]]:
+    """The topics of events, and the ids that they are about."""
+    subscribe = "containerd.services.events.v1.Events/Subscribe"
+    answers = calls.stream(subscribe, {1: ["topic~=/tasks/"]})
+
+    def told() -> Iterator[tuple[str, str]]:
+        for envelope in answers:
+            event = decode(decode(envelope[4])[2])
+            number = 2 if envelope[3] == b"/tasks/exit" else 1
+            yield envelope[3].decode(), event[number].decode()
+
+    return told()
 
 
 class Held:
@@ -220,6 +228,22 @@ def held(task: Task, kind: str, directory: Path) -> Iterator[tuple[Held, Future[
 
 #: Hooks in the middle of Create, Start and Delete.
 KINDS = ("createRuntime", "poststart", "poststop")
+
+
+def test_an_init_that_is_killed_in_the_middle_of_a_create(
+    containerd: Containerd, calls: Calls, rootfs: Path, tmp_path: Path
+) -> None:
+    task = Task(calls, rootfs, "victim", *WAITS)
+    with held(task, "createRuntime", tmp_path) as (hold, future):
+        shim = shim_of_task(containerd.room, "victim")
+        (worker,) = (pid for pid in shims_of_task(containerd.room, "victim") if parent(pid) == shim)
+        (init,) = (pid for pid in children(worker) if not same_namespace("pid", pid, worker))
+        os.kill(init, signal.SIGKILL)
+        hold.let_go()
+        with pytest.raises(CallError, match="OCI runtime create failed"):
+            future.result()
+    task.remove()
+    assert list(names(calls)) == []
 
 
 @pytest.mark.parametrize("kind", KINDS)

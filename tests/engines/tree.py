@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,6 +40,17 @@ def shim_of(room: Room, pid: int) -> int:
 def parent(pid: int) -> int:
     """A process's parent."""
     return int(_status(pid, "PPid"))
+
+
+def children(pid: int) -> list[int]:
+    """A process's children."""
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(word) for word in text.split()]
+
+
+def same_namespace(kind: str, *pids: int) -> bool:
+    """Whether processes have a namespace (its file's name in /proc/PID/ns) in common."""
+    return len({os.readlink(f"/proc/{pid}/ns/{kind}") for pid in pids}) == 1
 
 
 def _status(pid: int, name: str) -> str:
