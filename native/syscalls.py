@@ -155,6 +155,12 @@ def openat2(dirfd: int, path: str, flags: int, mode: int = 0, resolve: int = 0) 
     return _check(lib.call_openat2(dirfd, os.fsencode(path), flags, mode, resolve), "openat2", path)
 
 
+def inotify(path: str) -> int:
+    """A new inotify(7), non-blocking: a file was written to, moved, or a new one came beside it."""
+    name, directory = os.fsencode(path), os.fsencode(os.path.dirname(path))
+    return _check(lib.call_inotify_file(name, directory), "inotify_add_watch", path)
+
+
 def close_range(first: int, last: int, flags: int = 0) -> None:
     """close_range(2), Linux 5.9."""
     _check(lib.call_close_range(first, last, flags), "close_range")

@@ -80,6 +80,7 @@ int call_move_mount(int from_dirfd, const char *from, int to_dirfd, const char *
 int call_mount_setattr(int dirfd, const char *path, unsigned int flags, uint64_t set,
                        uint64_t clear, uint64_t propagation, int userns);
 int call_openat2(int dirfd, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve);
+int call_inotify_file(const char *path, const char *directory);
 int call_close_range(unsigned int first, unsigned int last, unsigned int flags);
 int call_signalfd(uint64_t signals);
 int call_capget(uint64_t sets[3]);
@@ -101,6 +102,7 @@ SOURCE = """
 #include <linux/capability.h>
 #include <linux/mount.h>
 #include <linux/openat2.h>
+#include <sys/inotify.h>
 #include <linux/sched.h>
 #include <signal.h>
 #include <string.h>
@@ -141,6 +143,20 @@ int call_mount_setattr(int dirfd, const char *path, unsigned int flags, uint64_t
                                .userns_fd = userns < 0 ? 0 : (uint64_t)userns };
     return (int)syscall(SYS_mount_setattr, dirfd, path, flags, &attr, sizeof(attr));
 }
+int call_inotify_file(const char *path, const char *directory)
+{
+    int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+
+    if (fd >= 0 && (inotify_add_watch(fd, directory, IN_CREATE) < 0 ||
+                    inotify_add_watch(fd, path, IN_MODIFY | IN_MOVE_SELF) < 0)) {
+        int error = errno;
+        close(fd);
+        errno = error;
+        return -1;
+    }
+    return fd;
+}
+
 int call_openat2(int dirfd, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve)
 {
     struct open_how how = { .flags = flags, .mode = mode, .resolve = resolve };

@@ -172,7 +172,6 @@ class Connection:
         method = self._methods.get(request.method)
         if method is None:
             raise Failure(failure.METHOD_NOT_FOUND, f"there is no method {request.method!r}")
-        method.check(request.params)
         key = json.dumps(request.id)
         if request.wants_answer and key in self._running:
             raise Failure(failure.INVALID_REQUEST, f"id {key} is of a request not yet answered")
@@ -236,6 +235,7 @@ async def _guarded(method: Method, call: Call, params: dict[str, Any]) -> object
     """A method's result; what it raises as a Failure."""
     asked = dict(params)
     try:
+        method.check(params)
         async with asyncio.timeout(asked.pop("timeout", None)):
             return await method.serve(call, asked)
     except Failure:

@@ -139,6 +139,12 @@ class Container:
         client = self.client("created", "running", "paused")
         await client.call("CloseIO", exec_id=exec_id, stdin=True)
 
+    async def drained(self) -> None:
+        """Wait until it has ended, and all its output is in the log."""
+        await asyncio.shield(self.exit)
+        async with self._lock:
+            pass
+
     async def kill(self, number: int, *, everyone: bool = False, exec_id: str = "") -> None:
         """Send a signal. Raises RpcError, Failure."""
         client = self.client("created", "running", "paused")
@@ -159,6 +165,16 @@ class Container:
             self._store.save(self.record, "resume")
 
     # -- its end
+
+    async def stop(self, grace: float) -> None:
+        """SIGTERM, and after so many seconds SIGKILL; until it has ended. Raises Failure."""
+        exited = self.exit
+        self.client("created", "running", "paused")
+        if self.record.status == "running":
+            await self.kill(signal.SIGTERM)
+            await asyncio.wait({exited}, timeout=grace)
+        if not exited.done():
+            await self._end()
 
     async def delete(self, *, force: bool) -> None:
         """Remove it; with `force` also one that runs. Raises Failure, OrlopError."""
@@ -212,6 +228,8 @@ class Container:
         """Record an exit, once; `status` None: the shim is gone, and with it all that it held."""
         reason = {} if status is not None else {"reason": "the shim died"}
         kept = exits.read(self.record.bundle)
+        if status is None:
+            self.shim.disconnect()
         if status is None and kept is not None:
             status = kept[1].status
         elif status is None:

@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import secrets
+import shutil
 from typing import TYPE_CHECKING
 
 from runtime.errors import InvalidId
 from runtime.state import check_id
 from spec import bundle as bundles
+from supervisor import short_spec
 from supervisor.failure import INVALID_PARAMS, Failure
 from supervisor.records import Record
 
@@ -16,6 +20,12 @@ if TYPE_CHECKING:
     from supervisor.container import Container
     from supervisor.method import Params
     from supervisor.store import Store
+
+#: What the short specification says beside the rootfs.
+SHORT = {
+    "args", "env", "cwd", "user", "hostname", "terminal", "consoleSize", "readonly", "mounts",
+    "limits", "capabilities", "network", "hooks", "annotations", "noNewPrivileges", "seccomp",
+}  # fmt: skip
 
 
 def add(store: Store, params: Params) -> tuple[Container, bool]:
@@ -27,11 +37,43 @@ def add(store: Store, params: Params) -> tuple[Container, bool]:
     before = store.made_with(params["id"], params.get("key"))
     if before is not None:
         return before, False
+    if "rootfs" in params:
+        return _from_rootfs(store, params), True
     if "bundle" not in params:
-        raise Failure(INVALID_PARAMS, "/bundle: is missing", pointer="/bundle")
+        raise Failure(INVALID_PARAMS, "/bundle: is missing, and so is rootfs", pointer="/bundle")
+    for name in sorted(params.keys() & SHORT):
+        text = f"/{name}: goes with rootfs; the bundle says it"
+        raise Failure(INVALID_PARAMS, text, pointer=f"/{name}")
     bundle = params["bundle"]
     if not os.path.isabs(bundle):
         raise Failure(INVALID_PARAMS, "/bundle: is no absolute path", pointer="/bundle")
+    return store.add(_record(bundle, params)), True
+
+
+def _from_rootfs(store: Store, params: Params) -> Container:
+    """With a bundle of our own, which goes with the container."""
+    for name, is_wrong, why in (
+        ("bundle", "bundle" in params, "and rootfs exclude each other"),
+        ("args", "args" not in params, "is missing"),
+    ):
+        if is_wrong:
+            raise Failure(INVALID_PARAMS, f"/{name}: {why}", pointer=f"/{name}")
+    token = secrets.token_hex(8)
+    spec = short_spec.build(params, cgroups_path=f"/{params['id']}-{token}")
+    bundle = store.bundle_path(token)
+    os.mkdir(bundle, 0o700)
+    try:
+        config = os.path.join(bundle, bundles.CONFIG)
+        with open(config, "w", encoding="utf-8", errors="surrogateescape") as file:
+            json.dump(spec, file)
+        return store.add(_record(bundle, params))
+    except BaseException:
+        shutil.rmtree(bundle)
+        raise
+
+
+def _record(bundle: str, params: Params) -> Record:
+    """Raises OrlopError: what the bundle says can't be run."""
     found = bundles.load(bundle)
     record = Record(params["id"], found.path, params.get("key"))
     record.labels = params.get("labels", {})
@@ -40,7 +82,7 @@ def add(store: Store, params: Params) -> tuple[Container, bool]:
         "stdin": params.get("stdin", False) or params.get("descriptors", False),
         "annotations": found.spec.get("annotations", {}),
     }
-    return store.add(record), True
+    return record
 
 
 def check(container_id: str, pointer: str) -> None:

@@ -1,25 +1,166 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The output of a container, as its shim wrote it: a JSON object per line."""
+"""The output of a container, as its shim wrote it: a JSON object per line.
+
+PATH is written to, PATH.1 is what was written before, if the shim rotates.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from collections import deque
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from native import syscalls
+from supervisor.descriptor import Descriptor
+from supervisor.failure import INVALID_PARAMS, Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+    from typing import BinaryIO
+
+    Entry = dict[str, str]
+    Send = Callable[[list[Entry]], Awaitable[None]]
 
 LINES = 1000  # that one answer has at most
-_BYTES = 512 << 10  # of the file's end that are looked at
+_BYTES = 512 << 10  # of the lines of an answer
+_EVENTS = 65536  # bytes of inotify's events, which say nothing but that there are some
 
 
-def tail(path: str, lines: int) -> list[dict[str, str]]:
+class Wanted:
+    """Which entries. since: RFC 3339 in UTC, or ""; stream: "stdout", "stderr" or "" for both."""
+
+    def __init__(self, since: str | float = "", stream: str = "") -> None:
+        """since: RFC 3339, or seconds since 1970. Raises Failure."""
+        self._stream = stream
+        try:
+            self._since = _time(since) if since != "" else ""
+        except (ValueError, OverflowError, OSError) as error:
+            text = f"/since: {since!r} is no time of RFC 3339, nor seconds since 1970"
+            raise Failure(INVALID_PARAMS, text, pointer="/since") from error
+
+    @property
+    def is_all(self) -> bool:
+        """Whether every entry is."""
+        return not self._since and not self._stream
+
+    def of(self, lines: Iterable[bytes]) -> list[Entry]:
+        """Those of these lines; a line that is no entry, as after a crash, is none."""
+        return [entry for entry in map(_entry, lines) if entry and self._has(entry)]
+
+    def _has(self, entry: Entry) -> bool:
+        return entry["time"] >= self._since and self._stream in ("", entry["stream"])
+
+
+def _time(given: str | float) -> str:
+    if isinstance(given, str):
+        at = datetime.fromisoformat(given)
+    else:
+        at = datetime.fromtimestamp(given, UTC)
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")
+
+
+def _entry(line: bytes) -> Entry | None:
+    if not line.endswith(b"\n"):
+        return None  # it is being written
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return None
+    is_entry = isinstance(found, dict) and found.keys() >= {"log", "stream", "time"}
+    return found if is_entry else None
+
+
+def tail(path: str, lines: int, wanted: Wanted | None = None) -> list[Entry]:
     """The last entries (`log`, `stream`, `time`); none where there is no output. Raises OSError."""
     try:
         with open(path, "rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - _BYTES))
-            if size > _BYTES:
-                file.readline()  # the rest of a line
-            kept = deque(file, maxlen=lines)
+            return _last(file, lines, wanted or Wanted())
     except FileNotFoundError:
         return []
-    return [json.loads(line) for line in kept if line.endswith(b"\n")]
+
+
+def _last(file: BinaryIO, lines: int, wanted: Wanted) -> list[Entry]:
+    if wanted.is_all:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - _BYTES))
+        if size > _BYTES:
+            file.readline()  # the rest of a line
+    kept: deque[tuple[Entry, int]] = deque()
+    total = 0
+    for line in file:
+        for entry in wanted.of([line]):
+            kept.append((entry, len(line)))
+            total += len(line)
+        while kept and (len(kept) > lines or total > _BYTES):
+            total -= kept.popleft()[1]
+    return [entry for entry, _ in kept]
+
+
+async def follow(
+    path: str,
+    lines: int,
+    wanted: Wanted,
+    done: asyncio.Future[Any],
+    send: Send,
+) -> None:
+    """Send the last entries, then what comes, until `done` and all is sent. Raises OSError."""
+    while True:
+        try:
+            watch = Descriptor(syscalls.inotify(path))  # before a look: nothing is overlooked
+        except FileNotFoundError:
+            if done.done():
+                return
+            await asyncio.sleep(0)  # the shim is between two names of the next file
+            continue
+        try:
+            with open(path, "rb") as file:  # noqa: ASYNC230 - of our own directory
+                if lines:
+                    await send(_last(file, lines, wanted))
+                else:
+                    file.seek(0, os.SEEK_END)
+                if not await _to_its_end(file, path, wanted, watch, done, send):
+                    return
+        finally:
+            watch.close()
+        lines = LINES  # of the next file, all that it has yet
+
+
+async def _to_its_end(
+    file: BinaryIO,
+    path: str,
+    wanted: Wanted,
+    watch: Descriptor,
+    done: asyncio.Future[Any],
+    send: Send,
+) -> bool:
+    """Whether there is a next file: this one was moved away."""
+    part = b""
+    while True:
+        is_done = done.done()
+        has_next = not is_done and _is_moved(file, path)
+        while data := file.read(_BYTES):
+            *whole, part = (part + data).splitlines(keepends=True)
+            if part.endswith(b"\n"):
+                whole, part = [*whole, part], b""
+            entries = wanted.of(whole)
+            if entries:
+                await send(entries)
+        if is_done or has_next:
+            return has_next
+        reading = asyncio.ensure_future(watch.read(_EVENTS))
+        both: set[asyncio.Future[Any]] = {reading, done}
+        try:
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            reading.cancel()
+
+
+def _is_moved(file: BinaryIO, path: str) -> bool:
+    try:
+        return not os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except FileNotFoundError:
+        return False  # between two names: another event comes

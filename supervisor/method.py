@@ -66,7 +66,7 @@ class Method:
         if found is None:
             return
         pointer = "".join(f"/{part}" for part in found.absolute_path)
-        if found.validator == "required":
+        if found.validator == "required" and not pointer:
             missing = next(name for name in self.required if name not in params)
             pointer, text = f"/{missing}", "is missing"
         elif found.validator == "additionalProperties" and not pointer:

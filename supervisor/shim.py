@@ -64,14 +64,18 @@ class Shim:
         except (OSError, RpcError):
             pass  # gone before, or in trouble: what it leaves is removed next
         finally:
-            if self.client is not None:
-                self.client.close()
-                self.client = None
+            self.disconnect()
         if exits.read_record(self._record.bundle)[0]:  # else the shim has removed everything
             await self.clean_up()
         self._store.remove_socket(self._record)
         self._record.has_shim = False
         self._store.save(self._record)
+
+    def disconnect(self) -> None:
+        """End the connection, or what is left of it."""
+        if self.client is not None:
+            self.client.close()
+            self.client = None
 
     async def clean_up(self) -> int:
         """Remove what a dead one left; the container's exit status. Raises OrlopError, OSError."""

@@ -6,6 +6,7 @@ DIR/orlopd.sock    where clients connect
 DIR/records.db     supervisor.records
 DIR/s/N            the socket of container number N's shim (unix(7): paths have 108 bytes)
 DIR/logs/N.json    its output, a JSON object per line
+DIR/bundles/TOKEN  the bundles of containers that were made from a rootfs
 DIR/state/orlopd   the runtime's state (`orlop --root DIR/state/orlopd list`)
 """
 
@@ -15,6 +16,7 @@ import asyncio
 import fcntl
 import os
 import secrets
+import shutil
 import sqlite3
 from typing import TYPE_CHECKING
 
@@ -48,10 +50,10 @@ class Store:
         self.journal = journal
         self.meter = meter
         self.planner: Planner | None = None
-        self.root = os.path.abspath(configuration.text("root"))
+        self.root = os.path.realpath(configuration.text("root"))
         self.shim_program = shim_program
         self.state_root = os.path.join(self.root, "state")
-        for directory in ("s", "logs", "state"):
+        for directory in ("s", "logs", "state", "bundles"):
             os.makedirs(os.path.join(self.root, directory), mode=0o700, exist_ok=True)
         self._lock = os.open(os.path.join(self.root, "lock"), os.O_CREAT | os.O_RDWR, 0o600)
         try:
@@ -70,7 +72,15 @@ class Store:
 
     async def recover(self) -> None:
         """Go on where the orlopd before ended."""
+        self._remove_bundles()
         await asyncio.gather(*(c.recover() for c in list(self._containers.values())))
+
+    def _remove_bundles(self) -> None:
+        """Those of containers that never got a record, or have none any more."""
+        used = {container.record.bundle for container in self.all()}
+        for entry in os.scandir(os.path.join(self.root, "bundles")):
+            if entry.path not in used:
+                shutil.rmtree(entry.path)
 
     def spawn(self, work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
         """Do something that goes on although whoever asked for it goes away."""
@@ -159,6 +169,9 @@ class Store:
                 os.unlink(path)
             except FileNotFoundError:
                 continue
+        bundle = container.record.bundle
+        if os.path.dirname(bundle) == os.path.join(self.root, "bundles"):
+            shutil.rmtree(bundle, ignore_errors=True)
         self.wake()
 
     def wake(self) -> None:
@@ -172,6 +185,10 @@ class Store:
     def runtime_root(self) -> str:
         """Where the runtime keeps its containers: the shim adds the namespace."""
         return os.path.join(self.state_root, NAMESPACE)
+
+    def bundle_path(self, token: str) -> str:
+        """Where a bundle of our own is."""
+        return os.path.join(self.root, "bundles", token)
 
     def socket_path(self, record: Record) -> str:
         """Where the shim of a container listens."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from supervisor.api.changes import Changes
 from supervisor.api.events import Events
 from supervisor.api.life import Life
+from supervisor.api.logs import Logs
 from supervisor.api.processes import Processes
 from supervisor.api.questions import Questions
 from supervisor.api.system import System
+from supervisor.api.usage import Usage
 
 if TYPE_CHECKING:
     from supervisor.method import Method
@@ -20,7 +23,8 @@ def methods(store: Store) -> dict[str, Method]:
     """Every method, by name."""
     table: dict[str, Method] = {}
     system = System(store, lambda: table)
-    themes = (system, Life(store), Processes(store), Questions(store), Events(store))
+    parts = (Life, Changes, Processes, Questions, Usage, Logs, Events)
+    themes = (system, *(part(store) for part in parts))
     for theme in themes:
         table.update((method.name, method) for method in theme.methods())
     return table

@@ -25,9 +25,17 @@ if TYPE_CHECKING:
     from supervisor.store import Store
 
 _SIGNAL: Schema = {"type": ["string", "integer"], "description": "a number or a name; SIGTERM"}
+_SECONDS = 10
+_GRACE: Schema = {
+    "type": "number",
+    "minimum": 0,
+    "default": _SECONDS,
+    "description": f"seconds until SIGKILL; {_SECONDS}",
+}
 _CREATE: dict[str, Schema] = {
     "id": ID,
     "bundle": {**TEXT, "description": "absolute path of the bundle; of one container at a time"},
+    **schemas.SHORT,
     "labels": LABELS,
     "key": {**TEXT, "description": "a repeated request with the same key creates nothing new"},
     "stdin": schemas.STDIN,
@@ -71,6 +79,14 @@ class Life:
                 signal,
                 needed,
                 result=NOTHING,
+            ),
+            Method(
+                "container.stop",
+                "SIGTERM, and SIGKILL when that was not enough; answers how it ended",
+                self.stop,
+                {**one, "grace": _GRACE},
+                needed,
+                result=OBJECT,
             ),
             Method("container.pause", "Freeze it", self.pause, one, needed, result=NOTHING),
             Method("container.resume", "Let it go on", self.resume, one, needed, result=NOTHING),
@@ -142,6 +158,12 @@ class Life:
             container.processes.get(exec_id)
         everyone = params.get("all", False)
         await self._through(container.kill(number, everyone=everyone, exec_id=exec_id))
+
+    async def stop(self, _call: Call, params: Params) -> object:
+        """`container.stop`."""
+        container = self._store.get(params["id"])
+        await self._through(container.stop(params.get("grace", _SECONDS)))
+        return container.exit.result().values()
 
     async def pause(self, _call: Call, params: Params) -> None:
         """`container.pause`."""

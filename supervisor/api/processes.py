@@ -35,7 +35,7 @@ class Processes:
             "args": schemas.WORDS,
             "env": schemas.ENVIRONMENT,
             "cwd": TEXT,
-            "user": {**TEXT, "description": "USER[:GROUP], numbers or the image's names"},
+            "user": schemas.USER,
             "terminal": FLAG,
             "consoleSize": schemas.SIZE,
             "capabilities": schemas.CAPABILITIES,

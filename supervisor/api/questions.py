@@ -3,10 +3,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
-from supervisor import logs
 from supervisor.api import views
 from supervisor.api.schemas import ARRAY, ID, LABELS, OBJECT, TEXT
 from supervisor.method import Method
@@ -32,7 +30,6 @@ class Questions:
             "after": {**TEXT, "description": "the last id of the page before"},
             "limit": {"type": "integer", "minimum": 1, "maximum": 1000},
         }
-        tail = {**one, "tail": {"type": "integer", "minimum": 0, "maximum": logs.LINES}}
         return [
             Method(
                 "container.state", "The standard's state", self.state, one, needed, result=OBJECT
@@ -50,22 +47,6 @@ class Questions:
                 "Containers, the oldest first",
                 self.list,
                 listed,
-                result=ARRAY,
-            ),
-            Method(
-                "container.ps",
-                "Its processes, as the host counts them",
-                self.ps,
-                one,
-                needed,
-                result=ARRAY,
-            ),
-            Method(
-                "container.logs",
-                "The last entries of its output",
-                self.logs,
-                tail,
-                needed,
                 result=ARRAY,
             ),
         ]
@@ -104,14 +85,3 @@ class Questions:
             if labels <= c.record.labels.items() and wanted in (None, views.status(c))
         ]
         return [views.state(c) for c in found[: params.get("limit", 1000)]]
-
-    async def ps(self, _call: Call, params: Params) -> object:
-        """`container.ps`."""
-        client = self._store.get(params["id"]).client("created", "running", "paused")
-        answer = await client.call("Pids")
-        return [int(process["pid"]) for process in answer["processes"]]
-
-    async def logs(self, _call: Call, params: Params) -> object:
-        """`container.logs`."""
-        path = self._store.log_path(self._store.get(params["id"]).record)
-        return await asyncio.to_thread(logs.tail, path, params.get("tail", logs.LINES))

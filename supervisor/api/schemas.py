@@ -14,6 +14,7 @@ NUMBER: Schema = {"type": "integer", "minimum": 0}
 FLAG: Schema = {"type": "boolean"}
 OBJECT: Schema = {"type": "object"}
 ARRAY: Schema = {"type": "array"}
+LABELS: Schema = {"type": "object", "additionalProperties": {"type": "string"}}
 NOTHING: Schema = {"type": "null"}
 WORDS: Schema = {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 10_000}
 NAMES: Schema = {"type": "array", "items": TEXT}
@@ -39,6 +40,59 @@ CAPABILITIES: Schema = {
     "additionalProperties": False,
     "description": "lists add and drop, of names as CAP_NET_ADMIN; ALL may be dropped",
 }
+LIMITS: Schema = {
+    "type": "object",
+    "properties": {
+        "memory": {"type": "integer", "minimum": -1},
+        "swap": {"type": "integer", "minimum": -1},
+        "cpus": {"type": "number", "exclusiveMinimum": 0},
+        "cpuShares": {"type": "integer", "minimum": 2, "maximum": 262144},
+        "cpuset": TEXT,
+        "pids": {"type": "integer", "minimum": -1},
+    },
+    "additionalProperties": False,
+    "description": "memory and swap (memory included) in bytes, cpus (a number of them), cpuShares,"
+    " cpuset (as 0-3), pids; -1: no limit",
+}
+MOUNTS: Schema = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "properties": {
+            "source": TEXT,
+            "destination": TEXT,
+            "type": TEXT,
+            "options": {"type": "array", "items": TEXT},
+        },
+        "required": ["destination"],
+        "additionalProperties": False,
+    },
+    "description": "source, destination, type (bind), options",
+}
+USER: Schema = {**TEXT, "description": "USER[:GROUP], numbers or the image's names"}
+SHORT: dict[str, Schema] = {
+    "rootfs": {
+        **TEXT,
+        "description": "absolute path of a root file system, in place of a bundle;"
+        " the parameters from here to seccomp go with it",
+    },
+    "args": {**WORDS, "description": "the program and its arguments; needed with a rootfs"},
+    "env": ENVIRONMENT,
+    "cwd": TEXT,
+    "user": USER,
+    "hostname": {**TEXT, "maxLength": 64},
+    "terminal": FLAG,
+    "consoleSize": SIZE,
+    "readonly": {**FLAG, "description": "the rootfs can't be written to"},
+    "mounts": MOUNTS,
+    "limits": LIMITS,
+    "capabilities": CAPABILITIES,
+    "network": {"enum": ["none", "host"]},
+    "hooks": {**OBJECT, "description": "the standard's"},
+    "annotations": LABELS,
+    "noNewPrivileges": {**FLAG, "description": "default true: setuid programs gain nothing"},
+    "seccomp": {"enum": ["default", "unconfined"]},
+}
 EXEC: Schema = {**TEXT, "maxLength": 1024, "description": "the id of a process of exec"}
 SUBSCRIPTION: Schema = {**NUMBER, "description": "what the request that began it answered"}
 ATTACH: Schema = {**FLAG, "description": "begin a subscription with its output, from the start"}
@@ -48,4 +102,3 @@ DESCRIPTORS: Schema = {
     " a terminal",
 }
 STDIN: Schema = {**FLAG, "description": "have a stdin that whoever attaches writes to"}
-LABELS: Schema = {"type": "object", "additionalProperties": {"type": "string"}}

@@ -23,4 +23,6 @@ def state(container: Container) -> dict[str, object]:
     record = container.record
     found: dict[str, object] = {"ociVersion": OCI_VERSION, "id": record.id,
                                 "status": status(container), "bundle": record.bundle}  # fmt: skip
+    if record.settings.get("annotations"):
+        found["annotations"] = record.settings["annotations"]
     return {**found, "pid": record.pid} if record.pid else found

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from native import syscalls
 from tests.integration.conftest import bundle, cgroup, make_bundle, watch
 from tests.support.cli import ENVIRONMENT
 from tests.support.waiting import ended, limit, readable
@@ -206,6 +207,16 @@ class Orlopd:
         """Wait until no shim is left; one that has closed its socket may be on its way out."""
         for pid in self.shims():
             ended(pid)
+
+    def says(self, text: str) -> None:
+        """Wait until it has written this to stderr."""
+        watch = syscalls.inotify(str(self.root / "stderr"))
+        try:
+            while text not in self.errors:
+                readable(watch, 30, f"orlopd to say {text!r}")
+                os.read(watch, 4096)
+        finally:
+            os.close(watch)
 
     @property
     def errors(self) -> str:

@@ -39,7 +39,10 @@ def test_a_running_container_is_killed_by_force_alone(client: Client, bundle: Bu
     bundle.args("sleep").write()
     running = client.call("container.run", id="a", bundle=str(bundle.path))
     assert running["status"] == "running"
-    assert client.call("container.ps", id="a") == [running["pid"]]
+    (process,) = client.call("container.ps", id="a")
+    assert (process["pid"], process["user"]) == (running["pid"], "0")
+    assert process["command"] == "/bin/probe sleep"
+    assert process["memory"] > 0
     with pytest.raises(Refused) as refused:
         client.call("container.delete", id="a")
     assert (refused.value.code, refused.value.data) == (
