@@ -49,28 +49,23 @@ class Attached:
                 os.close(self.take(number))
 
 
-class StreamService:
-    """The one method."""
+def methods(daemon: Daemon) -> Methods:
+    """The service's table."""
+    return {"Attach": (messages.ATTACH, messages.EMPTY, guarded(daemon, attach))}
 
-    def __init__(self, daemon: Daemon) -> None:
-        self._tasks = daemon.tasks
 
-    def methods(self) -> Methods:
-        """The service's table."""
-        return {"Attach": (messages.ATTACH, messages.EMPTY, guarded(self.attach))}
-
-    def attach(self, call: Call) -> None:
-        """Now, or as soon as the process starts."""
-        _, process = find(self._tasks, call)
-        attached = _received(call)
-        if process.end is not None:
-            attached.close()
-            raise RpcError(ttrpc.FAILED_PRECONDITION, "the process has ended")
-        if process.stdio is not None:
-            process.stdio.connect(attached)
-        else:
-            process.attached.append(attached)
-        call.reply()
+def attach(daemon: Daemon, call: Call) -> None:
+    """Now, or as soon as the process starts."""
+    _, process = find(daemon.tasks, call)
+    attached = _received(call)
+    if process.end is not None:
+        attached.close()
+        raise RpcError(ttrpc.FAILED_PRECONDITION, "the process has ended")
+    if process.stdio is not None:
+        process.stdio.connect(attached)
+    else:
+        process.attached.append(attached)
+    call.reply()
 
 
 def _received(call: Call) -> Attached:

@@ -6,14 +6,12 @@ from __future__ import annotations
 import gc
 import os
 
-from shim import messages
-from shim.attach import StreamService
+from shim import attach, messages, service
 from shim.loop import Loop
 from shim.preload import preload
 from shim.publisher import Publisher
 from shim.reaper import Reaper
 from shim.server import Server
-from shim.service import NAMES, TaskService
 from shim.worker import Workers
 
 TYPE_CHECKING = False
@@ -53,9 +51,8 @@ class Daemon:
         self._files = files
         self._idle: Timer | None = None
         self._ending = False
-        methods = TaskService(self).methods()
-        streams = {messages.STREAMS: StreamService(self).methods()}
-        services = {**dict.fromkeys(NAMES, methods), **streams}
+        services = dict.fromkeys(service.NAMES, service.methods(self))
+        services[messages.STREAMS] = attach.methods(self)
         self._server = Server(self.loop, listener, services)
         self._server.on_idle = self.settle
 

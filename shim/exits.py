@@ -5,6 +5,7 @@ BUNDLE/init.pid             the pid of the init, where containerd's own shim has
 BUNDLE/shim.json            how the container was made; read by `delete` when the shim is gone
 BUNDLE/exits/init.json      how the init ended, written before anybody is told
 BUNDLE/exits/exec-ID.json   the same of an exec process, until it is deleted
+BUNDLE/criu/                criu's log of the last checkpoint or restore
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 RECORD = "shim.json"
 INIT_PID = "init.pid"
 _DIRECTORY = "exits"
+_CRIU = "criu"
 _NANO = 1_000_000_000
 
 
@@ -84,6 +86,11 @@ def read_pid(bundle: str) -> int:
         return 0
 
 
+def criu_log(bundle: str) -> str:
+    """Where criu's log goes, which an error names."""
+    return os.path.join(bundle, _CRIU)
+
+
 def forget(bundle: str, exec_id: str) -> None:
     """Remove a kept exit."""
     try:
@@ -94,13 +101,13 @@ def forget(bundle: str, exec_id: str) -> None:
 
 def clear(bundle: str) -> None:
     """Remove all that is kept of a container. Raises OSError."""
-    directory = os.path.join(bundle, _DIRECTORY)
-    try:
-        for name in os.listdir(directory):
-            os.unlink(os.path.join(directory, name))
-        os.rmdir(directory)
-    except FileNotFoundError:
-        pass
+    for directory in (os.path.join(bundle, _DIRECTORY), criu_log(bundle)):
+        try:
+            for name in os.listdir(directory):
+                os.unlink(os.path.join(directory, name))
+            os.rmdir(directory)
+        except FileNotFoundError:
+            continue
     for name in (INIT_PID, RECORD):
         try:
             os.unlink(os.path.join(bundle, name))

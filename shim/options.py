@@ -13,13 +13,25 @@ from spec.errors import OrlopError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from shim.protobuf import Values
+    from collections.abc import Callable
+
+    from runtime.criu_options import CriuOptions
+    from shim.protobuf import Table, Values
 
 
 class Options:
     """What they say, with defaults. root: state root without the namespace."""
 
-    __slots__ = ("io_gid", "io_uid", "new_keyring", "no_pivot", "root", "shim_cgroup", "systemd")
+    __slots__ = (
+        "criu_work",
+        "io_gid",
+        "io_uid",
+        "new_keyring",
+        "no_pivot",
+        "root",
+        "shim_cgroup",
+        "systemd",
+    )
 
     def __init__(self, values: Values | None = None) -> None:
         given = values or {}
@@ -30,6 +42,37 @@ class Options:
         self.io_gid = int(given.get("io_gid") or 0)
         self.root = str(given.get("root") or "") or default_root()
         self.systemd = bool(given.get("systemd_cgroup"))
+        self.criu_work = str(given.get("criu_work_path") or "")
+
+
+class CheckpointOptions:
+    """Those of Checkpoint."""
+
+    __slots__ = ("_given",)
+
+    def __init__(self, values: Values | None = None) -> None:
+        self._given = values or {}
+
+    def criu(self, path: str, log: str) -> CriuOptions:
+        """For `runtime`. log: directory of criu's log, where the master names none."""
+        from runtime.criu_options import CGROUP_MODES, CriuOptions
+
+        given = self._given
+        wanted = CriuOptions(path or str(given.get("image_path") or ""))
+        wanted.work_path = str(given.get("work_path") or log)
+        wanted.parent_path = str(given.get("parent_path") or "")
+        wanted.leave_running = not given.get("exit")
+        wanted.tcp_established = bool(given.get("open_tcp"))
+        wanted.ext_unix_sk = bool(given.get("external_unix_sockets"))
+        wanted.shell_job = bool(given.get("terminal"))
+        wanted.file_locks = bool(given.get("file_locks"))
+        wanted.manage_cgroups_mode = str(given.get("cgroups_mode") or "")
+        if not wanted.image_path:
+            raise OrlopError("checkpoint: no path for the images")
+        if wanted.manage_cgroups_mode not in CGROUP_MODES:
+            modes = ", ".join(filter(None, CGROUP_MODES))
+            raise OrlopError(f"cgroups_mode {wanted.manage_cgroups_mode!r}: none of {modes}")
+        return wanted
 
 
 def default_root() -> str:
@@ -48,8 +91,19 @@ def load(any_: Values | None) -> Options:
     """From an Any, or the lack of one. Raises RpcError."""
     if not any_ or not any_["type_url"]:
         return Options()
+    return Options(_read(any_, _values))
+
+
+def load_checkpoint(any_: Values | None) -> CheckpointOptions:
+    """The same of Checkpoint's options."""
+    if not any_ or not any_["type_url"]:
+        return CheckpointOptions()
+    return CheckpointOptions(_read(any_, _checkpoint_values))
+
+
+def _read(any_: Values, values: Callable[[Values], Values]) -> Values:
     try:
-        return Options(_values(any_))
+        return values(any_)
     except (Malformed, OrlopError, ValueError, TypeError) as error:
         text = f"options {any_['type_url']}: {error}"
         raise RpcError(ttrpc.INVALID_ARGUMENT, text) from error
@@ -68,9 +122,18 @@ def _values(any_: Values) -> Values:
     raise Malformed("not a type of options that is known")
 
 
-def _from_json(value: bytes) -> Values:
+def _checkpoint_values(any_: Values) -> Values:
+    name, value = type_name(any_), any_["value"]
+    if value.lstrip().startswith(b"{"):
+        return _from_json(value, messages.CHECKPOINT_OPTIONS)
+    if name == "containerd.runc.v1.CheckpointOptions":
+        return messages.CHECKPOINT_OPTIONS.decode(value)
+    raise Malformed("not a type of options that is known")
+
+
+def _from_json(value: bytes, table: Table = messages.RUNC_OPTIONS) -> Values:
     found = jsontext.loads(value.decode())
-    return _snake_case(found if isinstance(found, dict) else {})
+    return _snake_case(found if isinstance(found, dict) else {}, table)
 
 
 def _from_toml(options: Values) -> Values:
@@ -87,12 +150,12 @@ def _from_toml(options: Values) -> Values:
     return _snake_case(tomllib.loads(text))
 
 
-def _snake_case(values: Values) -> Values:
+def _snake_case(values: Values, table: Table = messages.RUNC_OPTIONS) -> Values:
     """Names as TOML has them (SystemdCgroup) and as protobuf's JSON has them, in one form."""
     found: Values = {}
     for name, value in values.items():
         short = name.replace("_", "").lower()
-        for field in messages.RUNC_OPTIONS.by_name:
+        for field in table.by_name:
             if field.replace("_", "") == short:
                 found[field] = value
     return found

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from shim.protobuf import Values
     from shim.server import Call
     from shim.stdio import Paths, Stdio
-    from shim.works import Place
+    from shim.works import Images, Place
 
 CREATED, RUNNING, STOPPED, PAUSED = 1, 2, 3, 4
 _OTHERS_END = 10.0  # seconds that the exit of an init waits for those of its exec processes
@@ -133,6 +133,8 @@ class Task:
         self.execs: dict[str, Process] = {}
         self.cgroup: Cgroup | None = None
         self.shares_pids = False
+        self.is_made = False  # Create has been answered
+        self.images: Images | None = None  # what Start is to restore
         self.abandoned = False  # deleted while Create is at work
         self.on_end: Callable[[], None] | None = None
         self._oom: OomWatch | None = None
@@ -286,7 +288,7 @@ def find(tasks: Mapping[str, Task], call: Call) -> tuple[Task, Process]:
 def find_task(tasks: Mapping[str, Task], call: Call) -> Task:
     """The task that is called. Raises RpcError."""
     task = tasks.get(call.values["id"])
-    if task is None or not task.init.pid:
+    if task is None or not task.is_made:
         raise RpcError(ttrpc.NOT_FOUND, f"container {call.values['id']!r}: container not created")
     return task
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from shim.loop import Loop
+    from shim.server import Call
 
     Work = Callable[["Channel"], object]
     Done = Callable[[object, RpcError | None], None]
@@ -151,6 +152,16 @@ class _Worker:
         self._loop.forget(fd)
         self._socket.close()
         self._workers.ended(fd)
+
+
+def bound(work: Callable[..., object], *arguments: object) -> Work:
+    """Work with its arguments; the channel comes last."""
+    return lambda channel: work(*arguments, channel)
+
+
+def refuse(call: Call, verb: str, error: RpcError) -> None:
+    """Answer in the words by which people find such errors of containerd's own shim."""
+    call.fail(error.code, f"OCI runtime {verb} failed: {error.message}")
 
 
 def _work(work: Work, connection: _socket.socket, keep: Sequence[int]) -> None:

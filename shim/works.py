@@ -10,18 +10,27 @@ from runtime.container import Container
 from runtime.create import CreateOptions, create
 from runtime.delete import delete
 from shim import exits, rootfs
+from shim.words import CONSOLE, RUNNING, WARNING
 from spec import bundle as bundles
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from shim.options import Options
+    from shim.options import CheckpointOptions, Options
     from shim.protobuf import Values
     from shim.stdio import Stdio
     from shim.worker import Channel
 
-CONSOLE, RUNNING, WARNING = "console", "running", "warning"
+
+class Images:
+    """A checkpoint that a container is to be made of. path: its directory."""
+
+    __slots__ = ("options", "path")
+
+    def __init__(self, path: str, options: Options) -> None:
+        self.path = path
+        self.options = options
 
 
 class Place:
@@ -45,22 +54,11 @@ def do_create(
     place: Place, mounts: Sequence[Values], options: Options, stdio: Stdio, channel: Channel
 ) -> int:
     """Mount the rootfs, start a logger, create the container; returns the init's pid."""
-    exits.clear(place.bundle)
-    exits.write_record(place.bundle, place.root, mounted=bool(mounts))
-    rootfs.mount(mounts, place.rootfs)
+    do_prepare(place, mounts, channel)
     try:
         _start_logger(place, stdio)
-        wanted = CreateOptions()
-        wanted.no_pivot = options.no_pivot
-        wanted.new_keyring = options.new_keyring
-        wanted.systemd_cgroup = options.systemd
-        wanted.stdio = stdio.child
-        wanted.on_warning = lambda text: channel.tell(f"{WARNING} {text}")
-        if stdio.is_terminal:
-            wanted.console = lambda master: channel.tell(CONSOLE, master)
-            wanted.console_required = True
         os.chdir("/")  # rootfs.mount may have gone into a layer
-        pid = create(place.root, place.id, place.bundle, wanted)
+        pid = create(place.root, place.id, place.bundle, _wanted(options, stdio, channel))
     except BaseException:
         if mounts:
             rootfs.unmount(place.rootfs)
@@ -68,6 +66,27 @@ def do_create(
     # containerd and people who look for the init find it as with containerd's own shim
     exits.write_pid(place.bundle, pid)
     return pid
+
+
+def do_prepare(place: Place, mounts: Sequence[Values], _channel: Channel) -> int:
+    """Mount the rootfs; the record of that comes first. There is no process: its pid is 0."""
+    exits.clear(place.bundle)
+    exits.write_record(place.bundle, place.root, mounted=bool(mounts))
+    rootfs.mount(mounts, place.rootfs)
+    return 0
+
+
+def _wanted(options: Options, stdio: Stdio, channel: Channel) -> CreateOptions:
+    wanted = CreateOptions()
+    wanted.no_pivot = options.no_pivot
+    wanted.new_keyring = options.new_keyring
+    wanted.systemd_cgroup = options.systemd
+    wanted.stdio = stdio.child
+    wanted.on_warning = lambda text: channel.tell(f"{WARNING} {text}")
+    if stdio.is_terminal:
+        wanted.console = lambda master: channel.tell(CONSOLE, master)
+        wanted.console_required = True
+    return wanted
 
 
 def _start_logger(place: Place, stdio: Stdio) -> None:
@@ -83,6 +102,29 @@ def do_start(place: Place, channel: Channel) -> None:
 def do_finish_start(starting: start.Starting, channel: Channel) -> None:
     """See what became of a start: hooks are to be run, or it has failed."""
     starting.finish(lambda: channel.tell(RUNNING))
+
+
+def do_restore(place: Place, images: Images, stdio: Stdio, channel: Channel) -> int:
+    """Have criu make the container's processes again; returns the init's pid."""
+    from runtime.criu_options import CriuOptions
+    from runtime.restore import restore
+
+    given = CriuOptions(images.path)
+    given.work_path = images.options.criu_work or exits.criu_log(place.bundle)
+    _start_logger(place, stdio)
+    wanted = _wanted(images.options, stdio, channel)
+    pid = restore(place.root, place.id, place.bundle, wanted, given)
+    exits.write_pid(place.bundle, pid)
+    return pid
+
+
+def do_checkpoint(place: Place, path: str, given: CheckpointOptions, channel: Channel) -> None:
+    """Have criu write the container's processes to a directory."""
+    from runtime.checkpoint import checkpoint
+
+    wanted = given.criu(path, exits.criu_log(place.bundle))
+    for warning in checkpoint(place.root, place.id, wanted):
+        channel.tell(f"{WARNING} {warning}")
 
 
 def do_exec(place: Place, spec: bytes, stdio: Stdio, channel: Channel) -> int:
