@@ -104,7 +104,7 @@ class Processes:
             await self._forget(process)
             raise
         self._started(process, int(answer["pid"]))
-        self._store.spawn(self._until_exit(process, client))
+        self._store.watch(self._until_exit(process, client))
 
     def _started(self, process: Process, pid: int) -> None:
         process.record.pid, process.record.status = pid, "running"
@@ -165,7 +165,7 @@ class Processes:
                 continue
             if process.record.status == "creating":
                 self._started(process, int(found["pid"]))
-            self._store.spawn(self._until_exit(process, client))
+            self._store.watch(self._until_exit(process, client))
 
     async def _gone(self, process: Process) -> None:
         """The shim doesn't know it: it never came to be, or its end was told and lost with us."""
