@@ -39,6 +39,8 @@ def add(store: Store, params: Params) -> tuple[Container, bool]:
         "terminal": found.spec.get("process", {}).get("terminal", False),
         "stdin": params.get("stdin", False) or params.get("descriptors", False),
         "annotations": found.spec.get("annotations", {}),
+        "restart": params.get("restart"),
+        "health": params.get("health"),
     }
     return store.add(record), True
 
