@@ -10,18 +10,16 @@ import grp
 import os
 import signal
 import socket
-import struct
 import sys
 from typing import TYPE_CHECKING
 
 from runtime.version import VERSION
 from spec.errors import OrlopError
 from supervisor import api
-from supervisor import configuration as configurations
 from supervisor.api import metrics
 from supervisor.backoff import Backoff
-from supervisor.channel import Channel
-from supervisor.connection import Connection
+from supervisor.configuration import load
+from supervisor.front import Front, activated, listen
 from supervisor.journal import Journal
 from supervisor.meter import Meter
 from supervisor.planner import Planner
@@ -30,17 +28,13 @@ from supervisor.settings import SETTINGS
 from supervisor.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Coroutine, Sequence
+    from typing import Any
 
     from supervisor.configuration import Configuration
-    from supervisor.method import Method
 
-_BACKLOG = 128
-_SHORTAGE = 1.0  # seconds until somebody may have gone; asyncio's own
 _PATIENCE = 20.0  # seconds that what was begun has to come to its end
 _SHIM = "containerd-shim-orlop-v1"
-_ACTIVATED = 3  # sd_listen_fds(3)
-_UCRED = struct.Struct("iII")
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -48,7 +42,7 @@ def main(words: Sequence[str] | None = None) -> int:
     given = vars(parser().parse_args(words))
     path, is_check = given.pop("config"), given.pop("check")
     try:
-        configuration = configurations.load(path, given)
+        configuration = load(path, given)
         if not is_check:
             asyncio.run(_serve(configuration))
     except (OrlopError, OSError) as error:
@@ -103,45 +97,44 @@ async def _serve(configuration: Configuration) -> None:
     meter = Meter(journal)
     store = Store(configuration, _beside(_SHIM), journal, meter)
     await store.recover()
-    activated = _activated()
     path = os.path.join(store.root, "orlopd.sock")
-    listener = activated or _listen(path, gid)
-    front = Front(api.methods(store), configuration, meter, journal)
+    passed = activated()
+    listener = passed or listen(path, gid)
     listener.setblocking(False)  # noqa: FBT003 - takes no keyword
-    listener.listen(_BACKLOG)
-    accepting = asyncio.get_running_loop().create_task(front.accept(listener))
-    async with _companions(store, configuration, gid):
+    front = Front(api.methods(store), store)
+    async with _beside_it(store, front.accept(listener), gid):
         journal.info("orlopd serves", version=VERSION, pid=os.getpid(), root=store.root,
                      containers=len(store.all()))  # fmt: skip
         _notify("READY=1")
         await ended.wait()
         _notify("STOPPING=1")
-        accepting.cancel()
-        listener.close()
-        if activated is None:
+        if passed is None:
             os.unlink(path)
-        await store.settle(_PATIENCE)  # containers and their shims go on
-        journal.info("orlopd ends")
+    await store.settle(_PATIENCE)  # containers and their shims go on
+    await front.end(_PATIENCE)
+    journal.info("orlopd ends")
 
 
 @contextlib.asynccontextmanager
-async def _companions(store: Store, configuration: Configuration, gid: int) -> AsyncIterator[None]:
-    """What runs beside the API: the planner, and the page of metrics."""
-    beside, path = [], configuration.text("metrics.socket")
+async def _beside_it(
+    store: Store, accepting: Coroutine[Any, Any, None], gid: int
+) -> AsyncIterator[None]:
+    """What goes on until the end: the API, and if they are wanted planner and page of metrics."""
+    configuration, loop = store.configuration, asyncio.get_running_loop()
+    tasks, path = [loop.create_task(accepting)], configuration.text("metrics.socket")
     if configuration.flag("planner.run"):
         address = configuration.text("planner.socket")
-        planner = Planner(_beside("orlop"), address, store.journal, Backoff(0.1, 60, 10))
-        beside.append(asyncio.get_running_loop().create_task(planner.run()))
-        store.planner = planner
+        store.planner = Planner(_beside("orlop"), address, store.journal, Backoff(0.1, 60, 10))
+        tasks.append(loop.create_task(store.planner.run()))
     if path:
         page = Page(lambda: metrics.figures(store))
-        await asyncio.start_unix_server(page.serve, sock=_listen(path, gid), limit=HEAD_LIMIT)
+        await asyncio.start_unix_server(page.serve, sock=listen(path, gid), limit=HEAD_LIMIT)
     try:
         yield
     finally:
-        for each in beside:
-            each.cancel()
-        await asyncio.gather(*beside, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         if path:
             os.unlink(path)
 
@@ -152,79 +145,6 @@ def _group(name: str) -> int:
         return grp.getgrnam(name).gr_gid if name else -1
     except KeyError:
         raise OrlopError(f"group: there is no group {name!r}") from None
-
-
-class Front:
-    """Who may connect, and how many at a time."""
-
-    def __init__(
-        self,
-        methods: dict[str, Method],
-        configuration: Configuration,
-        meter: Meter,
-        journal: Journal,
-    ) -> None:
-        self._methods = methods
-        self._journal = journal
-        self._any_user = bool(configuration.text("group"))
-        self._most = configuration.whole("limits.connections")
-        self._meter = meter
-        self._serving: set[asyncio.Task[None]] = set()
-
-    async def accept(self, listener: socket.socket) -> None:
-        """Serve all who come, until it is cancelled."""
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                peer, _ = await loop.sock_accept(listener)
-            except OSError as error:  # no descriptor is left: those who are served may end
-                self._journal.error("accept", error=error.strerror)
-                await asyncio.sleep(_SHORTAGE)
-                continue
-            serving = loop.create_task(self._serve(peer))
-            self._serving.add(serving)
-            serving.add_done_callback(self._serving.discard)
-
-    async def _serve(self, peer: socket.socket) -> None:
-        """Serve a client; one of another user is not, unless a group lets it (by the mode)."""
-        raw = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
-        _, uid, _ = _UCRED.unpack(raw)
-        if self._meter.connections >= self._most or not (
-            self._any_user or uid in (0, os.geteuid())
-        ):
-            peer.close()
-            return
-        self._meter.connections += 1
-        try:
-            await Connection(self._methods, Channel(peer), self._meter).serve()
-        finally:
-            self._meter.connections -= 1
-
-
-def _activated() -> socket.socket | None:
-    """The socket that systemd holds for us."""
-    if os.environ.get("LISTEN_PID") != str(os.getpid()) or os.environ.get("LISTEN_FDS") != "1":
-        return None
-    os.set_inheritable(_ACTIVATED, False)  # noqa: FBT003 - takes no keyword
-    return socket.socket(fileno=_ACTIVATED)
-
-
-def _listen(path: str, gid: int) -> socket.socket:
-    """Listen; what is there is of an orlopd that was killed, for we hold the lock."""
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        pass
-    listener = socket.socket(socket.AF_UNIX)
-    before = os.umask(0o177)
-    try:
-        listener.bind(path)
-    finally:
-        os.umask(before)
-    if gid >= 0:
-        os.chown(path, -1, gid)
-        os.chmod(path, 0o660)
-    return listener
 
 
 def _notify(text: str) -> None:

@@ -80,6 +80,13 @@ class Connection:
             self._lines.close()
             self._channel.close()
 
+    async def end(self) -> None:
+        """Answer what is being asked; who waits for something that lasts is told that it is off."""
+        for task in tuple(self._lasting):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(tuple(self._tasks))
+
     async def _read(self) -> None:
         while True:
             try:

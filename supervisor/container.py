@@ -17,7 +17,9 @@ from shim.ttrpc import RpcError
 from spec.errors import OrlopError
 from supervisor.exit import Exit, expected
 from supervisor.failure import WRONG_STATE, Failure
+from supervisor.health import Health
 from supervisor.processes import Processes
+from supervisor.restarts import ENDING
 from supervisor.shim import Shim
 from supervisor.task_client import Lost
 
@@ -110,14 +112,19 @@ class Container:
         except (RpcError, OSError):
             await self._not_created()
             raise
+        # not written: until it is started, the next orlopd begins this anew
         record.status, record.exit_status, record.exited_at = "created", None, None
-        self._store.save(record)
         self.exit = expected()
         self._watch()
 
     def _running(self) -> None:
         self.record.status, self.record.started_at = "running", now()
         self._store.save(self.record, "start", pid=self.record.pid)
+        self._check_health(is_new=True)
+
+    def _check_health(self, *, is_new: bool) -> None:
+        if self.record.settings.get("health"):
+            self._store.watch(Health(self._store, self).run(is_new=is_new))
 
     # -- while it lives
 
@@ -148,6 +155,8 @@ class Container:
     async def kill(self, number: int, *, everyone: bool = False, exec_id: str = "") -> None:
         """Send a signal. Raises RpcError, Failure."""
         client = self.client("created", "running", "paused")
+        if number in ENDING and not exec_id:
+            self._store.restarts.hold(self.record)
         await client.call("Kill", signal=number, all=everyone, exec_id=exec_id)
 
     async def pause(self) -> None:
@@ -178,9 +187,16 @@ class Container:
 
     async def delete(self, *, force: bool) -> None:
         """Remove it; with `force` also one that runs. Raises Failure, OrlopError."""
-        if force and self.record.status in ("running", "paused"):
+        if force:
+            self._store.restarts.hold(self.record)
+        while not await self._delete(force=force):
             await self._end()
+
+    async def _delete(self, *, force: bool) -> bool:
+        """Remove it; False where it runs, and has to be ended first."""
         async with self._lock:
+            if force and self.record.status in ("running", "paused"):
+                return False
             if self.record.status not in ("created", "stopped", "deleting"):
                 text = f"container {self.record.id!r} is {self.record.status}"
                 raise Failure(WRONG_STATE, text, status=self.record.status)
@@ -191,6 +207,7 @@ class Container:
             except (OrlopError, OSError) as error:
                 self._try_again(error)
                 raise
+            return True
 
     async def _end(self) -> None:
         paused = self.record.status == "paused"
@@ -240,6 +257,7 @@ class Container:
         self._store.save(self.record, "exit", exitStatus=status, **reason)
         self.exit.set_result(Exit(status, self.record.exited_at))
         await self.shim.dispose()
+        self._store.restarts.has_ended(self)
 
     # -- after a restart of orlopd, or a step that failed
 
@@ -283,8 +301,10 @@ class Container:
             await self.shim.dispose()
             self.record.status, self.record.pid = "stopped", 0
             self._store.save(self.record)
+            self._store.restarts.has_ended(self)
         elif status == "stopped":
             await self.shim.dispose()
+            self._store.restarts.has_ended(self)
         else:
             await self._find()
 
@@ -298,6 +318,8 @@ class Container:
             return
         if self.record.status == "created" and found["status"] in (_RUNNING, _PAUSED):
             self._running()
+        elif self.record.status != "created":
+            self._check_health(is_new=False)
         if found["status"] == _STOPPED:
             await self._stopped(int(found["exit_status"]))
             return

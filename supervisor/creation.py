@@ -81,6 +81,8 @@ def _record(bundle: str, params: Params) -> Record:
         "terminal": found.spec.get("process", {}).get("terminal", False),
         "stdin": params.get("stdin", False) or params.get("descriptors", False),
         "annotations": found.spec.get("annotations", {}),
+        "restart": params.get("restart"),
+        "health": params.get("health"),
     }
     return record
 

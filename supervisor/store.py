@@ -24,6 +24,7 @@ from spec.errors import OrlopError
 from supervisor.container import Container
 from supervisor.failure import BUSY, EXISTS, NOT_FOUND, Failure
 from supervisor.records import Records
+from supervisor.restarts import Restarts
 from supervisor.shim_process import NAMESPACE, Shims
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class Store:
         self.changed = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._lasting: set[asyncio.Task[Any]] = set()
+        self.restarts = Restarts(self)
         self._containers = {r.id: Container(self, r) for r in self.records.all()}
 
     async def recover(self) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from runtime import signals
 from runtime.errors import UsageError
 from supervisor import creation
-from supervisor.api import schemas, views
+from supervisor.api import policies, schemas, views
 from supervisor.api.schemas import FLAG, ID, LABELS, NOTHING, OBJECT, TEXT
 from supervisor.api.streams import Streams
 from supervisor.container import Container
@@ -41,6 +41,7 @@ _CREATE: dict[str, Schema] = {
     "stdin": schemas.STDIN,
     "attach": schemas.ATTACH,
     "descriptors": schemas.DESCRIPTORS,
+    **policies.PARAMETERS,
 }
 
 
@@ -145,7 +146,9 @@ class Life:
 
     async def start(self, _call: Call, params: Params) -> None:
         """`container.start`."""
-        await self._through(self._store.get(params["id"]).start())
+        container = self._store.get(params["id"])
+        self._store.restarts.release(container.record)
+        await self._through(container.start())
 
     async def kill(self, _call: Call, params: Params) -> None:
         """`container.kill`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from supervisor import health
 from supervisor.api import views
 from supervisor.api.schemas import ARRAY, ID, LABELS, OBJECT, TEXT
 from supervisor.method import Method
@@ -69,6 +70,8 @@ class Questions:
             "log": self._store.log_path(record),
             "terminal": bool(record.settings.get("terminal")),
             "execs": container.processes.running(),
+            "restart": self._store.restarts.policy(record),
+            "health": health.figures(record.settings),
         }
 
     async def list(self, _call: Call, params: Params) -> object:

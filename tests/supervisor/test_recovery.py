@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from supervisor import failure
 from supervisor.records import MIGRATIONS
-from tests.supervisor.conftest import PROGRAM
+from tests.supervisor.conftest import PROGRAM, Refused
 from tests.support.waiting import ended, limit
 
 if TYPE_CHECKING:
@@ -54,6 +55,29 @@ def test_containers_outlive_a_clean_end(orlopd: Orlopd, client: Client, bundle: 
     os.kill(pid, 0)
     orlopd.start()
     assert orlopd.client().call("container.state", id="a")["status"] == "running"
+
+
+def test_a_clean_end_answers_what_was_asked(
+    orlopd: Orlopd, client: Client, make_bundle: Callable[[], Bundle]
+) -> None:
+    one, other = make_bundle(), make_bundle()
+    run(client, one)
+    other.args("sleep").write()
+    waiting = client.begin("container.wait", id="a")
+    client.call("system.ping")  # it waits by now
+    creating = client.begin("container.run", id="b", bundle=str(other.path))
+    read = client.begin("system.ping")
+    client.finish(read)  # it has been read
+    assert orlopd.end() == 0
+    orlopd._manager.recv(100)
+    assert client.finish(creating)["status"] == "running"
+    with pytest.raises(Refused) as refused:
+        client.finish(waiting)
+    assert refused.value.code == failure.CANCELLED
+    assert client.receive() is None
+    assert not orlopd.socket.exists()
+    orlopd.start()
+    assert orlopd.client().call("container.state", id="b")["status"] == "running"
 
 
 def test_an_exit_while_nobody_watches_is_told_once(
