@@ -6,7 +6,7 @@ from __future__ import annotations
 import _signal
 import os
 
-from runtime import hooks, state
+from runtime import state
 from runtime.container import Container, refusal
 from runtime.errors import NotFound
 from runtime.kill import end_all, wait_end
@@ -77,4 +77,8 @@ def _destroy(container: Container) -> list[str]:
         resctrl.remove()
     container.unlock()
     container.directory.remove()
+    if not container.record.hooks.get("poststop"):
+        return []
+    from runtime import hooks
+
     return hooks.run_poststop(container.record)

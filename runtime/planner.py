@@ -88,7 +88,16 @@ def preload() -> None:
         if name.endswith(".py") and name != "planner.py":
             __import__(f"runtime.commands.{name.removesuffix('.py')}")
     from runtime import compile as compile_  # noqa: F401 - and what it imports
-    from runtime.cgroups import cgroupfs_v1, cgroupfs_v2  # noqa: F401
+    from runtime.cgroups import (  # noqa: F401
+        cgroupfs_v1,
+        cgroupfs_v2,
+        device_rules,
+        resources_v1,
+        resources_v2,
+        setting,
+    )
+    from runtime.cgroups import host as _host  # noqa: F401
+    from spec import _config_check, _process_check  # noqa: F401
 
 
 class Planner:

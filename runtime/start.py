@@ -10,8 +10,7 @@ import _socket
 import errno
 import os
 
-from native.plan import MESSAGE, Message
-from runtime import explain, hooks, state, steps
+from runtime import state, steps
 from runtime.container import Container, refusal
 from runtime.errors import WrongStatus
 from runtime.kill import end_all, wait_end
@@ -23,6 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runtime.notify_socket import NotifySocket
+
+
+_MOST = 4096  # bytes of a message, and more
 
 
 class Starting:
@@ -164,11 +166,14 @@ def _forget(directory: int) -> None:
 def _wait(connection: _socket.socket, container: Container) -> None:
     """Until execve succeeded. Raises PlanFailed, WrongStatus."""
     try:
-        data = connection.recv(MESSAGE.size)
+        data = connection.recv(_MOST)
     except (ConnectionResetError, BrokenPipeError):
         raise WrongStatus("cannot start a container that has stopped") from None
     if data:
         _wait_end(container)
+        from native.plan import Message
+        from runtime import explain
+
         raise explain.failure(Message(data))
 
 
@@ -190,6 +195,8 @@ def _run_poststart(container: Container) -> None:
     poststart = container.record.hooks.get("poststart", [])
     if not poststart:
         return
+    from runtime import hooks
+
     text = jsontext.dumps(state.oci_state(container.record, "running"))
     try:
         hooks.run("poststart", poststart, text, container.record.bundle)

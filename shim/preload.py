@@ -11,6 +11,8 @@ from spec.errors import OrlopError
 
 _ALWAYS = (
     "encodings.ascii",
+    "runtime.cgroups.device_rules",
+    "runtime.cgroups.setting",
     "shim.log",
     "shim.log_file",
     "shim.logger",

@@ -11,10 +11,9 @@ from __future__ import annotations
 import errno
 import os
 
-from runtime.cgroups import device_rules, files, resources_v1, resources_v2, tree, unified
+from runtime.cgroups import files, tree, unified
 from runtime.cgroups.cgroup import RESOURCES
 from runtime.cgroups.cgroupfs import FREEZE_SECONDS, Cgroupfs
-from runtime.cgroups.setting import change_all, write_all
 from spec.errors import OrlopError
 
 TYPE_CHECKING = False
@@ -45,13 +44,16 @@ class CgroupfsV1(Cgroupfs):
                 "the host's controllers are on cgroup v1, where unified has no meaning",
                 pointer=f"{pointer}/unified",
             )
-        v2_sections = dict(resources_v2.SECTIONS)
+        from runtime.cgroups import resources_v1  # which most verbs do without
+
         settings: list[Setting] = []
         for controller, section in resources_v1.SECTIONS:
             found = section(resources, pointer, fresh)
             name = "io" if controller == "blkio" else controller
             if found and self._on_v1(controller) is None and name in self._on_v2():
-                found = v2_sections[name](resources, pointer, self._read)
+                from runtime.cgroups import resources_v2
+
+                found = dict(resources_v2.SECTIONS)[name](resources, pointer, self._read)
             settings += found
         return settings
 
@@ -65,13 +67,15 @@ class CgroupfsV1(Cgroupfs):
         return files.read_if_there(f"{self.unified.path}/{file}")
 
     def _configure(self, resources: LinuxResources, settings: list[Setting], pointer: str) -> None:
+        from runtime.cgroups import device_rules, setting
+
         access = device_rules.evaluate(resources.get("devices") or (), f"{pointer}/devices")
         if (cpuset := self._on_v1("cpuset")) is not None:
-            given = {setting.file for setting in settings}
+            given = {each.file for each in settings}
             for file in _CPUSET:
                 _inherit(cpuset, file, own=file not in given)
         self._enable(settings)
-        write_all(settings, self._locate, self._settle)
+        setting.write_all(settings, self._locate, self._settle)
         self._restrict_devices(access, f"{pointer}/devices")
 
     def _enable(self, settings: list[Setting]) -> None:
@@ -82,9 +86,11 @@ class CgroupfsV1(Cgroupfs):
 
     def apply(self, resources: LinuxResources, *, pointer: str = RESOURCES) -> None:
         """See Cgroup."""
+        from runtime.cgroups import setting
+
         settings = self._compile(resources, pointer, fresh=False)
         self._enable(settings)
-        change_all(settings, self._locate, self._settle)
+        setting.change_all(settings, self._locate, self._settle)
 
     def _locate(self, controller: str) -> str:
         directory = self._on_v1(controller)

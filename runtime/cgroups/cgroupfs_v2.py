@@ -6,10 +6,9 @@
 
 from __future__ import annotations
 
-from runtime.cgroups import device_rules, files, resources_v2, unified
+from runtime.cgroups import files, unified
 from runtime.cgroups.cgroup import RESOURCES
 from runtime.cgroups.cgroupfs import Cgroupfs
-from runtime.cgroups.setting import change_all, write_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +22,8 @@ class CgroupfsV2(Cgroupfs):
     __slots__ = ()
 
     def _compile(self, resources: LinuxResources, pointer: str, *, fresh: bool) -> list[Setting]:
+        from runtime.cgroups import resources_v2  # which most verbs do without
+
         read = resources_v2.nothing_there if fresh else self._read
         return resources_v2.settings(resources, pointer, read)
 
@@ -32,16 +33,18 @@ class CgroupfsV2(Cgroupfs):
         return files.read_if_there(f"{self.unified.path}/{file}")
 
     def _configure(self, resources: LinuxResources, settings: list[Setting], pointer: str) -> None:
+        from runtime.cgroups import setting
+
         if self.unified is not None:
             unified.require_domain(self.unified.path)
             unified.enable(self.unified, _needed(settings), others=True)
-        write_all(settings, self._locate, self._settle)
+        setting.write_all(settings, self._locate, self._settle)
         self._restrict_devices(resources, pointer)
 
     def _restrict_devices(self, resources: LinuxResources, pointer: str) -> None:
         if self.unified is None:
             return
-        from runtime.cgroups import device_filter
+        from runtime.cgroups import device_filter, device_rules
 
         at = f"{pointer}/devices"
         access = device_rules.evaluate(resources.get("devices") or (), at)
@@ -49,10 +52,12 @@ class CgroupfsV2(Cgroupfs):
 
     def apply(self, resources: LinuxResources, *, pointer: str = RESOURCES) -> None:
         """See Cgroup."""
+        from runtime.cgroups import setting
+
         settings = self._compile(resources, pointer, fresh=False)
         if self.unified is not None:
             unified.enable(self.unified, _needed(settings), others=False)
-        change_all(settings, self._locate, self._settle)
+        setting.change_all(settings, self._locate, self._settle)
         if resources.get("devices"):
             self._restrict_devices(resources, pointer)
 

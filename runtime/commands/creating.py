@@ -6,8 +6,6 @@ from __future__ import annotations
 import os
 
 from runtime import caller, options
-from runtime.create import CreateOptions
-from runtime.descriptors import preserved_fds
 from runtime.options import TIMELINE, Flag
 
 TYPE_CHECKING = False
@@ -16,6 +14,7 @@ if TYPE_CHECKING:
 
     from runtime.cli import Globals
     from runtime.console import ConsoleSocket
+    from runtime.create import CreateOptions
     from runtime.notify_socket import NotifySocket
 
 FLAGS = (
@@ -42,6 +41,9 @@ FLAGS = (
 
 def create_options(call: Globals, given: options.Options) -> CreateOptions:
     """The library's options for these flags. Raises OrlopError."""
+    from runtime.create import CreateOptions  # which an exec does without
+    from runtime.descriptors import preserved_fds
+
     result = CreateOptions()
     result.no_pivot = given.flag("no-pivot")
     result.new_keyring = not given.flag("no-new-keyring")

@@ -134,8 +134,23 @@ def test_a_valid_configuration_is_checked_without_its_schemas(
 
 
 def test_verbs_that_make_nothing_know_no_plan(imported: dict[str, set[str]]) -> None:
-    for verb in ("state", "list"):
-        assert not {"runtime.compile", "runtime.launch", "spec.bundle"} & imported[verb]
+    making = {"native.plan", "runtime.compile", "runtime.create", "runtime.launch", "spec.bundle"}
+    for verb in ("state", "list", "start", "kill", "delete"):
+        assert imported[verb] & making == set()
+    assert "runtime.create" not in imported["exec"]
+
+
+def test_only_create_knows_what_limits_are(imported: dict[str, set[str]]) -> None:
+    names = ("device_rules", "resources_v1", "resources_v2", "setting")
+    limits = {f"runtime.cgroups.{name}" for name in names}
+    for verb in set(VERBS) - {"create"}:
+        assert imported[verb] & limits == set()
+    assert imported["create"] & limits
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_no_verb_has_the_modules_of_a_terminal(imported: dict[str, set[str]], verb: str) -> None:
+    assert not {"termios", "runtime.console", "prctl"} & imported[verb]
 
 
 @pytest.mark.parametrize("verb", VERBS)
