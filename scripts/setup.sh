@@ -137,6 +137,11 @@ main() {
     echo "setup: Python packages"
     # --use-pep517: Debian 12's pip would build old-style packages in a way it then warns of.
     PIP_DISABLE_PIP_VERSION_CHECK=1 .venv/bin/python -m pip install -qq --use-pep517 "${packages[@]}"
+    # A client of another language for orlopd's tests. Debian's npm is hundreds of packages: it is
+    # not installed for this alone, and the test says that it lacks it.
+    if [ "$purpose" != run ] && command -v npm >/dev/null && [ ! -d .venv/node_modules/json-rpc-2.0 ]; then
+        npm install --silent --no-audit --no-fund --ignore-scripts --prefix .venv json-rpc-2.0@1.7.1 >/dev/null
+    fi
     case $purpose in
         run) touch .venv/.ready ;;
         test) touch .venv/.tools ;;

@@ -106,7 +106,7 @@ def _not_deleted(task: Task, error: RpcError) -> None:
     """The container is kept, and Delete can be called again."""
     calls, task.init.deletions = task.init.deletions, []
     for call in calls:
-        call.fail(error.code, error.message)
+        call.fail(error.code, error.message, error.details)
 
 
 def _deleted(process: Process) -> Values:

@@ -83,6 +83,10 @@ CONNECTED = Table(Field(1, "shim_pid", UINT), Field(2, "task_pid", UINT), Field(
 SHUTDOWN = Table(Field(1, "id"), Field(2, "now", BOOL))
 PROCESS_DETAILS = Table(Field(1, "exec_id"))
 
+# metadata of a request that wants details of a failure, and their type in the answer's status
+DETAILS = "orlop-details"
+FAILURE = "orlop.shim.v1.Failure"
+
 # a service of our own: shim.attach
 STREAMS = "orlop.shim.v1.Streams"
 ATTACHED = "attach:"  # as stdin, stdout or stderr: whoever attaches

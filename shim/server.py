@@ -35,25 +35,41 @@ _CREDENTIALS = struct.Struct("iII")  # struct ucred: pid, uid, gid
 class Call:
     """One request; answered once, at any time, and harmlessly so after its client has gone."""
 
-    __slots__ = ("_answer", "_connection", "_descriptors", "method", "stream", "values")
+    __slots__ = (
+        "_answer",
+        "_connection",
+        "_descriptors",
+        "_wants_details",
+        "method",
+        "stream",
+        "values",
+    )
 
     def __init__(
-        self, connection: Connection, stream: int, method: str, values: Values, answer: Table
+        self, connection: Connection, stream: int, request: Values, values: Values, answer: Table
     ) -> None:
+        metadata = request["metadata"]
+        self._wants_details = any(each["key"] == messages.DETAILS for each in metadata)
         self._descriptors = connection.take_descriptors()
         self._connection: Connection | None = connection
         self._answer = answer
         self.stream = stream
-        self.method = method
+        self.method: str = request["method"]
         self.values = values
 
     def reply(self, values: Values | None = None) -> None:
         """Answer with a message."""
         self._send({"payload": self._answer.encode(values or {})})
 
-    def fail(self, code: int, message: str) -> None:
-        """Answer with an error."""
-        self._send({"status": {"code": code, "message": message}})
+    def fail(self, code: int, message: str, details: bytes = b"") -> None:
+        """Answer with an error; with its details for who asked for them, which containerd doesn't.
+
+        details: as of RpcError.
+        """
+        status: Values = {"code": code, "message": message}
+        if details and self._wants_details:
+            status["details"] = [{"type_url": messages.FAILURE, "value": details}]
+        self._send({"status": status})
 
     def take_descriptors(self) -> list[int]:
         """What came with the request; the caller's from now on."""
@@ -238,7 +254,7 @@ class Server:
             raise RpcError(ttrpc.UNIMPLEMENTED, f"method {request['method']}")
         asked, answer, serve = entry
         values = asked.decode(request["payload"])
-        serve(Call(connection, frame.stream, request["method"], values, answer))
+        serve(Call(connection, frame.stream, request, values, answer))
 
     def closed(self, connection: Connection) -> None:
         """Forget a connection that ended."""

@@ -163,7 +163,7 @@ def _change(
 
     def done(_result: object, error: RpcError | None) -> None:
         if error is not None:
-            call.fail(error.code, error.message)
+            call.fail(error.code, error.message, error.details)
             return
         if topic:
             task.publish(topic, **(event or {}))

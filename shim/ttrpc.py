@@ -25,10 +25,14 @@ UNIMPLEMENTED = 12
 
 
 class RpcError(Exception):
-    """A call's failure: one of the codes above, and a text for people."""
+    """A call's failure: one of the codes above, and a text for people.
 
-    def __init__(self, code: int, message: str) -> None:
+    details: JSON for programs: pointer, operation, step, errno, violations; those that there are.
+    """
+
+    def __init__(self, code: int, message: str, details: bytes = b"") -> None:
         super().__init__(message)
+        self.details = details
         self.code = code
         self.message = message
 

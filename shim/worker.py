@@ -18,7 +18,8 @@ from runtime.errors import AlreadyExists, NotFound, WrongStatus
 from shim import ttrpc
 from shim.loop import READ
 from shim.ttrpc import RpcError
-from spec.errors import OrlopError
+from spec import jsontext
+from spec.errors import InvalidSpec, OrlopError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ def bound(work: Callable[..., object], *arguments: object) -> Work:
 
 def refuse(call: Call, verb: str, error: RpcError) -> None:
     """Answer in the words by which people find such errors of containerd's own shim."""
-    call.fail(error.code, f"OCI runtime {verb} failed: {error.message}")
+    call.fail(error.code, f"OCI runtime {verb} failed: {error.message}", error.details)
 
 
 def _work(work: Work, connection: _socket.socket, keep: Sequence[int]) -> None:
@@ -191,10 +192,27 @@ def _close_others(keep: Sequence[int]) -> None:
     syscalls.close_range(first, 2**31 - 1)
 
 
-def failure(error: Exception) -> tuple[int, str]:
-    """The code and text of an error of `runtime`, as containerd's clients tell them apart."""
+def failure(error: Exception) -> tuple[int, str, bytes]:
+    """An error of `runtime` as RpcError has it, with codes as containerd's clients know them."""
     if isinstance(error, RpcError):
-        return error.code, error.message
+        return error.code, error.message, error.details
+    return *_code_and_text(error), _details(error)
+
+
+def _details(error: Exception) -> bytes:
+    names = ("pointer", "hint", "operation", "step", "errno")
+    found = {name: getattr(error, name) for name in names if getattr(error, name, None)}
+    if "errno" not in found and isinstance(error.__cause__, OSError):
+        found["errno"] = error.__cause__.errno
+    if isinstance(error, InvalidSpec):
+        found["violations"] = [
+            {"pointer": v.pointer, "found": v.found, "allowed": v.allowed, "line": v.line}
+            for v in error.violations
+        ]
+    return jsontext.dumps(found).encode() if found else b""
+
+
+def _code_and_text(error: Exception) -> tuple[int, str]:
     text = str(error)
     if isinstance(error, OrlopError) and error.hint:
         text = f"{text} ({error.hint})"

@@ -98,7 +98,8 @@ class Container:
             client = self.client("created")
             if attach is not None:
                 await attach()
-            await client.call("Start")
+            answer = await client.call("Start")
+            self.record.pid = int(answer["pid"])  # a restored one has it only now
             self._running()
 
     async def _create_again(self) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 from shim import ttrpc
@@ -42,7 +43,8 @@ CODES = {
     BUSY: "a limit of orlopd's is reached",
     TIMEOUT: "the request's timeout is over; what it began goes on to its end",
     CANCELLED: "the request was cancelled; what it began goes on to its end",
-    RUNTIME_FAILED: "the runtime refused or failed; data.pointer is the part of config.json",
+    RUNTIME_FAILED: "the runtime refused or failed; data has pointer (the part of config.json),"
+    " operation, step (the system call) and errno, where there are any",
 }
 _OF_TTRPC = {
     ttrpc.INVALID_ARGUMENT: INVALID_PARAMS,
@@ -73,18 +75,17 @@ class Failure(Exception):
 
 
 def of_shim(error: RpcError) -> Failure:
-    """What a shim answered. Its text begins with the JSON pointer, where there is one."""
-    code = _OF_TTRPC.get(error.code, RUNTIME_FAILED)
-    message = _PREFIX.sub("", error.message, count=1)
-    pointer, colon, _ = message.partition(": ")
-    data = {"pointer": pointer} if colon and pointer.startswith("/") else {}
-    return Failure(code, message, **data)
+    """What a shim answered."""
+    data = json.loads(error.details) if error.details else {}
+    code = INVALID_SPEC if "violations" in data else _OF_TTRPC.get(error.code, RUNTIME_FAILED)
+    return Failure(code, _PREFIX.sub("", error.message, count=1), **data)
 
 
 def of_spec(error: OrlopError) -> Failure:
     """What loading a bundle, or a rule of the runtime, has to say."""
     if not isinstance(error, InvalidSpec):
-        data = {name: getattr(error, name) for name in ("pointer", "hint") if getattr(error, name)}
+        names = ("pointer", "hint", "operation", "step", "errno")
+        data = {name: getattr(error, name) for name in names if getattr(error, name, None)}
         return Failure(RUNTIME_FAILED, str(error), **data)
     violations = [
         {"pointer": v.pointer, "found": v.found, "allowed": v.allowed, "line": v.line}

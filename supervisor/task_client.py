@@ -65,7 +65,8 @@ class TaskClient:
         self._stream += 2
         payload = asked.encode({"id": self._id, **values})
         service = messages.STREAMS if method == "Attach" else _SERVICE
-        request = {"service": service, "method": method, "payload": payload}
+        request = {"service": service, "method": method, "payload": payload,
+                   "metadata": [{"key": messages.DETAILS, "value": "1"}]}  # fmt: skip
         frame = Frame(self._stream, ttrpc.REQUEST, 0, messages.REQUEST.encode(request))
         future = asyncio.get_running_loop().create_future()
         self._waiting[self._stream] = future
@@ -77,7 +78,8 @@ class TaskClient:
         response = messages.RESPONSE.decode(await future)
         status = response["status"]
         if status and status["code"]:
-            raise RpcError(status["code"], status["message"])
+            found = [d["value"] for d in status["details"] if d["type_url"] == messages.FAILURE]
+            raise RpcError(status["code"], status["message"], *found[:1])
         return answered.decode(response["payload"])
 
     async def closed(self) -> None:

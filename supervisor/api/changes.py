@@ -8,12 +8,11 @@ import json
 import os
 from typing import TYPE_CHECKING
 
-from shim import messages, ttrpc
-from shim.ttrpc import RpcError
+from shim import messages
 from supervisor import creation, short_spec
 from supervisor.api import schemas, views
 from supervisor.api.schemas import FLAG, ID, LABELS, NOTHING, OBJECT, TEXT
-from supervisor.failure import INVALID_PARAMS, RUNTIME_FAILED, Failure
+from supervisor.failure import INVALID_PARAMS, Failure
 from supervisor.method import Method
 
 if TYPE_CHECKING:
@@ -134,19 +133,13 @@ class Changes:
         )
         wanted = {"type_url": _CHECKPOINT, "value": options}
         call = client.call("Checkpoint", path=_absolute(params["path"]), options=wanted)
-        try:
-            await asyncio.shield(self._store.spawn(call))
-        except RpcError as error:
-            raise _unsupported(error) from error
+        await asyncio.shield(self._store.spawn(call))
 
     async def restore(self, _call: Call, params: Params) -> object:
         """`container.restore`."""
         images = _absolute(params["path"])
         container, _ = creation.add(self._store, params)
-        try:
-            await asyncio.shield(self._store.spawn(_restore(container, images)))
-        except RpcError as error:
-            raise _unsupported(error) from error
+        await asyncio.shield(self._store.spawn(_restore(container, images)))
         return views.state(container)
 
 
@@ -163,9 +156,3 @@ def _absolute(path: str) -> str:
     if not os.path.isabs(path):
         raise Failure(INVALID_PARAMS, "/path: is no absolute path", pointer="/path")
     return path
-
-
-def _unsupported(error: RpcError) -> Exception:
-    if error.code != ttrpc.UNIMPLEMENTED:
-        return error
-    return Failure(RUNTIME_FAILED, "this container's shim can neither checkpoint nor restore")

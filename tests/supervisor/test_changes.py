@@ -12,6 +12,7 @@ import pytest
 
 from supervisor import failure
 from tests.supervisor.conftest import Orlopd, Refused
+from tests.support.features import requires
 from tests.support.waiting import ended
 
 if TYPE_CHECKING:
@@ -235,10 +236,41 @@ def test_a_log_is_followed_over_its_rotation(rotating: Orlopd, rootfs: Path) -> 
 # -- checkpoint
 
 
-def test_a_shim_that_can_not_checkpoint_says_so(client: Client, rootfs: Path) -> None:
+@requires("criu-works")
+@pytest.mark.v2
+def test_a_container_goes_on_from_its_images(
+    client: Client, bundle: Bundle, tmp_path: Path
+) -> None:
+    """Where criu works: `QEMU=1 scripts/test-vm.sh -- tests/supervisor/test_changes.py`."""
+    bundle.args("trap", "SIGUSR1").write()
+    client.call("container.run", id="a", bundle=str(bundle.path))
+    _logged(client, "ready\n")
+    images = str(tmp_path / "images")
+    client.call("container.checkpoint", id="a", path=images)
+    assert client.call("container.wait", id="a")["exitStatus"] == 128 + signal.SIGKILL
+    client.call("container.delete", id="a")
+    state = client.call("container.restore", id="a", bundle=str(bundle.path), path=images)
+    assert state["status"] == "running"
+    os.kill(state["pid"], signal.SIGUSR1)
+    _logged(client, "SIGUSR1\n")
+    assert client.call("container.wait", id="a")["exitStatus"] == 0
+
+
+def _logged(client: Client, text: str) -> None:
+    number = client.call("container.logs", id="a", follow=True)["subscription"]
+    while all(entry["log"] != text for entry in client.note("log", number)["entries"]):
+        pass
+    client.call("events.unsubscribe", subscription=number)
+
+
+def test_a_checkpoint_that_fails_says_why_and_the_container_goes_on(
+    client: Client, rootfs: Path, tmp_path: Path
+) -> None:
     run(client, rootfs, SLEEP)
-    with pytest.raises(Refused, match="can neither checkpoint nor restore"):
-        client.call("container.checkpoint", id="a", path="/tmp/images")
+    (tmp_path / "file").touch()
+    with pytest.raises(Refused):
+        client.call("container.checkpoint", id="a", path=str(tmp_path / "file"))
+    assert client.call("container.state", id="a")["status"] == "running"
     with pytest.raises(Refused) as refused:
         client.call("container.checkpoint", id="a", path="images")
     assert refused.value.data["pointer"] == "/path"

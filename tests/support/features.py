@@ -108,6 +108,17 @@ def _vm() -> str:
     return "" if (cache / "ready").exists() else "the guest is not set up (make test-vm)"
 
 
+#: Where `scripts/setup.sh test` puts what it takes from npm.
+NODE_MODULES = Path(sys.executable).parents[1] / "node_modules"
+
+
+def _npm_json_rpc() -> str:
+    if shutil.which("node") is None:
+        return "node is not installed"
+    there = (NODE_MODULES / "json-rpc-2.0").is_dir()
+    return "" if there else "npm's json-rpc-2.0 is not installed (scripts/setup.sh test)"
+
+
 def _program(name: str) -> Callable[[], str]:
     beside = Path(sys.executable).parent / name
     return lambda: "" if beside.exists() or shutil.which(name) else f"{name} is not installed"
@@ -136,6 +147,7 @@ FEATURES: dict[str, Callable[[], str]] = {
     "libfuzzer": _program("clang-14"),
     "mypy": _program("mypy"),
     "newuidmap": _program("newuidmap"),
+    "npm-json-rpc": _npm_json_rpc,
     "podman": _program("podman"),
     "root": _root,
     "rootless": _rootless,
