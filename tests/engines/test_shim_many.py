@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 pytestmark = [requires("root", "containerd"), pytest.mark.slow]
 
 #: From create to delete: half of them with a shim each, half of them in one. CYCLES=1000 for more.
-CYCLES = int(os.environ.get("CYCLES", "300"))
+CYCLES = int(os.environ.get("CYCLES", "200"))
 
 
 def test_a_hundred_at_once(containerd: Containerd, calls: Calls, rootfs: Path) -> None:
