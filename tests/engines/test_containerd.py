@@ -14,7 +14,6 @@ from tests.engines.runtime import EVERY_WAY
 from tests.support.features import requires
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.engines.containerd import Containerd
@@ -162,22 +161,3 @@ def test_a_bundle_is_mounted_as_asked(
     assert shown == (
         "from outsidetouch: /x: Read-only file system\ntouch: /hold/x: Read-only file system\n"
     )
-
-
-@pytest.fixture
-def checkpoint(containerd: Containerd) -> Iterator[str]:
-    """The name of an image to be made of a checkpoint."""
-    reference = "docker.io/library/checkpoint:1"
-    yield reference
-    containerd("image", "remove", reference)
-
-
-@requires("criu-works")
-def test_a_task_is_checkpointed_and_restored(
-    containerd: Containerd, service: str, checkpoint: str
-) -> None:
-    containerd("container", "checkpoint", "--task", service, checkpoint)
-    containerd.remove_all()
-    containerd("container", "restore", "--live", service, checkpoint)
-    assert containerd.status(service) == "RUNNING"
-    assert exec_in(containerd, service, "test -p /up && echo same")[1] == "same\n"
