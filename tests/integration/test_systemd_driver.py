@@ -139,8 +139,7 @@ def test_a_restored_container_is_a_scope_again(
         found = show(unit_of(bundle), "ActiveState", "TasksMax")
         assert found == {"ActiveState": "active", "TasksMax": "20"}
         assert (directory(bundle, "pids") / "pids.max").read_text() == "20\n"
-        assert trap.goes_on(output)
-        container.kill()
+        assert trap.goes_on(output)  # and ends
         container.wait()
         container.delete()
     assert not is_known(unit_of(bundle))
