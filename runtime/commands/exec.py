@@ -58,8 +58,7 @@ def run(call: Globals, options: Options, arguments: Sequence[str]) -> int:
     container_id, *words = arguments
     given = execute.ExecOptions()
     given.pid_file = options.text("pid-file")
-    given.listen_fds = creating.listen_fds()
-    given.preserved = preserved_fds(options.number("preserve-fds") + creating.listen_fds())
+    given.preserved = preserved_fds(options.number("preserve-fds"))
     wanted = exec_process.build(call.root, container_id, options, words)
     for warning in exec_process.unknown_capabilities(options) if options.given("cap") else ():
         call.log.warning(warning)

@@ -41,6 +41,11 @@ def exec_in(containerd: Containerd, name: str, command: str) -> tuple[int, str]:
     return result.returncode, result.stdout
 
 
+def is_lost(shown: str, runtime: Runtime) -> bool:
+    """With runc, ctr 1.6 was seen to lose what an exec wrote; with ours never."""
+    return runtime.name == "runc" and not shown
+
+
 def test_input_output_and_status_pass(containerd: Containerd, runtime: Runtime) -> None:
     """A line of input: ctr 1.6 doesn't pass its end on."""
     words = containerd.run_words(runtime, "--rm")
@@ -80,9 +85,13 @@ def test_a_terminal_passes(containerd: Containerd, runtime: Runtime) -> None:
         assert terminal.end()[0] == 7
 
 
-def test_a_task_runs_detached_and_is_joined(containerd: Containerd, service: str) -> None:
+def test_a_task_runs_detached_and_is_joined(
+    containerd: Containerd, runtime: Runtime, service: str
+) -> None:
     assert containerd.status(service) == "RUNNING"
-    assert exec_in(containerd, service, "echo in; exit 7") == (7, "in\n")
+    status, shown = exec_in(containerd, service, "echo in; exit 7")
+    assert status == 7
+    assert shown == "in\n" or is_lost(shown, runtime)
     words = ("task", "exec", "--exec-id", "user", "--user", "1000", "--cwd", "/tmp", service)
     assert containerd(*words, "sh", "-c", "id -u; pwd").stdout == "1000\n/tmp\n"
 
