@@ -105,12 +105,15 @@ def test_exec_at_a_terminal(containerd: Containerd, service: str) -> None:
         assert terminal.end()[0] == 5
 
 
-def test_pause_and_resume(containerd: Containerd, service: str) -> None:
+def test_pause_and_resume(containerd: Containerd, runtime: Runtime, service: str) -> None:
     containerd("task", "pause", service)
     assert containerd.status(service) == "PAUSED"
     containerd("task", "resume", service)
     assert containerd.status(service) == "RUNNING"
-    assert exec_in(containerd, service, "echo thawed") == (0, "thawed\n")
+    status, shown = exec_in(containerd, service, "echo thawed")
+    assert status == 0
+    # With runc, ctr 1.6 was seen to lose what an exec wrote; with ours never.
+    assert shown == "thawed\n" or (runtime.name == "runc" and not shown)
 
 
 def test_a_signal_ends_it_and_its_status_is_kept(containerd: Containerd, service: str) -> None:
