@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 
 from runtime import criu, criu_mounts, criu_options, host, prepare, protobuf
 from runtime.compile import compile_container
@@ -49,6 +50,7 @@ def checkpoint(root: str, container_id: str, options: CriuOptions) -> list[str]:
         _check(options)
         folders = Folders(options, "dump.log", make=True)
         try:
+            _check_parent(options, folders)
             _dump(container, options, folders)
         except BaseException:
             cgroup = container.cgroup()
@@ -65,11 +67,8 @@ def checkpoint(root: str, container_id: str, options: CriuOptions) -> list[str]:
 
 
 def _check(options: CriuOptions) -> None:
-    parent = options.parent_path
-    if os.path.isabs(parent):
-        raise OrlopError(f"--parent-path {parent} must be relative, to --image-path")
-    if parent and not os.path.isdir(os.path.join(options.image_path, parent)):
-        raise OrlopError(f"--parent-path {parent}: no such directory below {options.image_path}")
+    if os.path.isabs(options.parent_path):
+        raise OrlopError(f"--parent-path {options.parent_path} must be relative, to --image-path")
     if options.lazy_pages and options.status_fd >= 0:
         try:
             mode = fcntl.fcntl(options.status_fd, fcntl.F_GETFL) & os.O_ACCMODE
@@ -77,6 +76,19 @@ def _check(options: CriuOptions) -> None:
             raise OrlopError(f"--status-fd {options.status_fd}: {error.strerror}") from error
         if mode == os.O_RDONLY:
             raise OrlopError(f"--status-fd {options.status_fd}: not open for writing")
+
+
+def _check_parent(options: CriuOptions, folders: Folders) -> None:
+    """Raise OrlopError unless it is a directory, seen from the images', which is there by now."""
+    try:
+        if not options.parent_path or stat.S_ISDIR(
+            os.stat(options.parent_path, dir_fd=folders.images).st_mode
+        ):
+            return
+        reason = "not a directory"
+    except OSError as error:
+        reason = (error.strerror or "").lower()
+    raise OrlopError(f"--parent-path {options.parent_path}, from {options.image_path}: {reason}")
 
 
 def _dump(container: Container, options: CriuOptions, folders: Folders) -> None:

@@ -43,6 +43,7 @@ GLOBAL_FLAGS = (
     Flag("help", "print this help", short="h"),
 )
 HELP = Flag("help", "print this help", short="h")
+_NO_COMMAND = 3  # runc's status for a command that there is not
 #: verb -> what it does, in the order of a container's life
 VERBS = {
     "spec": "write a configuration to start from",
@@ -66,6 +67,10 @@ VERBS = {
     "features": "print what this host and build can do",
     "planner": "stay warm, and do the calls of this user",
 }
+
+
+class UnknownCommand(UsageError):
+    """The first word is no verb."""
 
 
 class Globals:
@@ -123,11 +128,12 @@ def main(words: Sequence[str] | None = None) -> int:
             return _help(rest[1:])
         call = Globals(given, log)
         verb = load_command(rest[0])
-        failure = getattr(verb, "FAILURE", 1)
-        flags, arguments = options.parse((*verb.FLAGS, HELP), rest[1:])
+        anywhere = not getattr(verb, "OTHERS_WORDS", False)
+        flags, arguments = options.parse((*verb.FLAGS, HELP), rest[1:], anywhere=anywhere)
         if flags.flag("help"):
             return _help(rest[:1])
         _check_count(verb, arguments)
+        failure = getattr(verb, "FAILURE", 1)
         if flags.text("timeline"):
             from runtime.timeline import recorded
 
@@ -142,7 +148,7 @@ def main(words: Sequence[str] | None = None) -> int:
     except (OrlopError, OSError, MemoryError, ImportError) as error:
         # ImportError: a module is loaded when it is needed, and then there may be no memory for it.
         log.error(error)
-        return failure
+        return _NO_COMMAND if isinstance(error, UnknownCommand) else failure
 
 
 def _open_stdio() -> None:
@@ -162,15 +168,15 @@ def _open_stdio() -> None:
 
 
 def load_command(verb: str) -> ModuleType:
-    """The module of a verb. Raises UsageError for an unknown one."""
+    """The module of a verb. Raises UnknownCommand."""
     if verb not in VERBS:
-        raise UsageError(f"unknown command {verb!r}", hint="orlop --help lists them")
+        raise UnknownCommand(f"unknown command {verb!r}", hint="orlop --help lists them")
     module: ModuleType = __import__(f"runtime.commands.{verb}", fromlist=["run"])
     return module
 
 
 def command(verb: str) -> Command:
-    """What help, man pages and completion say of a verb. Raises UsageError."""
+    """What help, man pages and completion say of a verb. Raises UnknownCommand."""
     from runtime import manual
     from runtime.surface import Command
 

@@ -58,7 +58,7 @@ def _changed(process: Process, options: Options, words: Sequence[str]) -> Proces
     changed.pop("consoleSize", None)
     changed.pop("oomScoreAdj", None)
     if options.text("cwd"):
-        changed["cwd"] = options.text("cwd")
+        changed["cwd"] = _absolute(options.text("cwd"))
     changed["env"] = [*process.get("env", []), *options.texts("env")]
     if options.text("apparmor"):
         changed["apparmorProfile"] = options.text("apparmor")
@@ -79,6 +79,12 @@ def _changed(process: Process, options: Options, words: Sequence[str]) -> Proces
     return changed
 
 
+def _absolute(cwd: str) -> str:
+    if not cwd.startswith("/"):
+        raise UsageError(f"--cwd {cwd}: not an absolute path")
+    return cwd
+
+
 def parse_user(text: str) -> tuple[int, int | None]:
     """`UID` or `UID:GID`, nothing else (CVE-2026-30892). Raises UsageError."""
     uid, colon, gid = text.partition(":")
@@ -93,16 +99,19 @@ def _number(text: str, flag: str) -> int:
     return int(text)
 
 
+def unknown_capabilities(options: Options) -> list[str]:
+    """Warnings of what is in --cap and no kernel has: left out, as in a configuration."""
+    from runtime.capabilities import NAMES
+
+    unknown = (name for name in options.texts("cap") if name not in NAMES)
+    return [f"--cap {name}: no such capability, left out" for name in unknown]
+
+
 def _add_capabilities(process: Process, names: Sequence[str]) -> None:
     """--cap: to what the process may use, never to the inheritable set (CVE-2022-29162)."""
     if not names:
         return
-    from runtime.capabilities import NAMES
-
     sets: LinuxCapabilities = {**process.get("capabilities", {})}
-    for name in names:
-        if name not in NAMES:
-            raise UsageError(f"unknown capability {name!r}")
     sets["bounding"] = _union(sets.get("bounding", []), names)
     sets["effective"] = _union(sets.get("effective", []), names)
     sets["permitted"] = _union(sets.get("permitted", []), names)

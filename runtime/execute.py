@@ -45,7 +45,6 @@ class ExecOptions:
     __slots__ = (
         "console",
         "ignore_paused",
-        "listen_fds",
         "pid_file",
         "pidfd",
         "preserved",
@@ -56,7 +55,6 @@ class ExecOptions:
     def __init__(self) -> None:
         self.console: Callable[[int], None] | None = None
         self.ignore_paused = False
-        self.listen_fds = 0
         self.pid_file = ""
         self.pidfd: Callable[[int], None] | None = None
         self.preserved: Sequence[int] = ()
@@ -180,7 +178,7 @@ def _launch(container: Container, pidfd: int, wanted: Process, options: ExecOpti
         place = Place(cgroup, options.sub_cgroup, init.pid, late=late)
     opened: dict[str, int] = {}
     try:
-        context = _context(spec, wanted, joined, filter_, _request(container, options))
+        context = _context(spec, wanted, joined, filter_, _request(container))
         context.request.resctrl = _open_resctrl(container, opened)
         context.request.scope = attaches
         if wanted.get("apparmorProfile") or wanted.get("selinuxLabel"):
@@ -207,9 +205,9 @@ def _launch(container: Container, pidfd: int, wanted: Process, options: ExecOpti
     return launch.pid
 
 
-def _request(container: Container, options: ExecOptions) -> Request:
+def _request(container: Container) -> Request:
     record = container.record
-    return Request(record.id, "", new_keyring=record.new_keyring, listen_fds=options.listen_fds)
+    return Request(record.id, "", new_keyring=record.new_keyring)
 
 
 def _open_resctrl(container: Container, opened: dict[str, int]) -> list[str]:

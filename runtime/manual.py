@@ -121,5 +121,5 @@ FILES = (
 )
 ENVIRONMENT = (
     ("XDG_RUNTIME_DIR", "where an unprivileged user's state is"),
-    ("LISTEN_FDS, LISTEN_PID", "sd_listen_fds(3): these sockets are passed on to the process"),
+    ("LISTEN_FDS, LISTEN_PID", "sd_listen_fds(3): create and run pass these sockets on"),
 )

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Command-line flags, as runc's users and engines write them.
 
-`--name=value`, `--name value`, `-n value`, `-name` with a single dash; flags end at the first word
-that is none, so that all behind `exec ID` is the program's own. argparse would cost a start 5 ms,
-and has other words for a missing value than those that Podman looks for.
+`--name=value`, `--name value`, `-n value`, `-name` with a single dash. Flags may stand behind a
+command's ID, but for `exec` and `ps`: all behind theirs is another program's own. argparse would
+cost a start 5 ms, and has other words for a missing value than those that Podman looks for.
 """
 
 from __future__ import annotations
@@ -87,24 +87,30 @@ class Options:
         return name in self._values
 
 
-def parse(flags: Sequence[Flag], words: Sequence[str]) -> tuple[Options, list[str]]:
-    """Values of the flags, and the words behind them. Raises UsageError."""
+def parse(
+    flags: Sequence[Flag], words: Sequence[str], *, anywhere: bool = False
+) -> tuple[Options, list[str]]:
+    """Values of the flags, and the other words. Raises UsageError.
+
+    anywhere: also flags behind a word that is none, up to "--"; what looks like one and is not
+    known is a word there, as it is for runc ("kill ID -9").
+    """
     known = {flag.name: flag for flag in flags}
     known.update({flag.short: flag for flag in flags if flag.short})
     values: dict[str, object] = {}
+    arguments: list[str] = []
     rest = list(words)
-    while rest:
-        word = rest[0]
+    while rest and (anywhere or not arguments):
+        word = rest.pop(0)
         if word == "--":
-            del rest[0]
             break
-        if not word.startswith("-") or word == "-":
-            break
-        del rest[0]
         name, equals, value = word.lstrip("-").partition("=")
-        flag = known.get(name)
+        flag = known.get(name) if word.startswith("-") else None
         if flag is None:
-            raise UsageError(f"flag provided but not defined: {word.partition('=')[0]}")
+            if word.startswith("-") and word != "-" and not arguments:
+                raise UsageError(f"flag provided but not defined: {word.partition('=')[0]}")
+            arguments.append(word)
+            continue
         if flag.kind == BOOL:
             values[flag.name] = boolean(word.partition("=")[0], value) if equals else True
             continue
@@ -113,7 +119,7 @@ def parse(flags: Sequence[Flag], words: Sequence[str]) -> tuple[Options, list[st
                 raise UsageError(f"flag needs an argument: {word}")
             value = rest.pop(0)
         _store(values, flag, word, value)
-    return Options(values), rest
+    return Options(values), arguments + rest
 
 
 def boolean(flag: str, value: str) -> bool:

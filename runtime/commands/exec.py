@@ -49,6 +49,7 @@ FLAGS = (
     Flag("apparmor", "AppArmor profile", options.VALUE, metavar="PROFILE"),
 )
 ARGUMENTS = (1, None)
+OTHERS_WORDS = True  # behind the ID: no flags of ours
 FAILURE = 255  # runc's; 1 would look like the process's own
 
 
@@ -57,9 +58,10 @@ def run(call: Globals, options: Options, arguments: Sequence[str]) -> int:
     container_id, *words = arguments
     given = execute.ExecOptions()
     given.pid_file = options.text("pid-file")
-    given.listen_fds = creating.listen_fds()
-    given.preserved = preserved_fds(options.number("preserve-fds") + creating.listen_fds())
+    given.preserved = preserved_fds(options.number("preserve-fds"))
     wanted = exec_process.build(call.root, container_id, options, words)
+    for warning in exec_process.unknown_capabilities(options) if options.given("cap") else ():
+        call.log.warning(warning)
     given.pidfd = creating.pidfd_receiver(options, b"setns")
     given.ignore_paused = options.flag("ignore-paused")
     given.sub_cgroup = exec_cgroup.parse(options.texts("cgroup"))

@@ -29,6 +29,7 @@ FLAGS = (
     ),
 )
 ARGUMENTS = (1, None)
+OTHERS_WORDS = True  # behind the ID: no flags of ours
 
 
 def run(call: Globals, options: Options, arguments: Sequence[str]) -> int:

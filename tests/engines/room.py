@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Self
 from tests.support import hierarchies, waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 #: Without /usr/local: the distribution's engines are meant, not what else a machine has.
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"}
@@ -42,8 +42,9 @@ class Room:
         self._make_cgroup()
         namespaces = ["--mount", "--net", "--pid", "--cgroup", "--fork", "--kill-child"]
         command = ["unshare", *namespaces, "--mount-proc", "--propagation", "private"]
+        script = f"{_mounts()}\nip link set lo up\n{_HOLD}"
         self._holder = subprocess.Popen(
-            self._in_cgroup([*command, "sh", "-ec", f"{_mounts()}\nip link set lo up\n{_HOLD}"]),
+            _in_cgroup(self._tops(), [*command, "sh", "-ec", script]),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=ENVIRONMENT,
@@ -52,6 +53,8 @@ class Room:
         assert self._holder.stdout.readline() == b"ready\n"
         children = Path(f"/proc/{self._holder.pid}/task/{self._holder.pid}/children")
         self.pid = int(children.read_text().split()[0])
+        if hierarchies.mode() == "v2":
+            self._delegate()
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -65,7 +68,7 @@ class Room:
         """
         namespaces = ["--mount", "--net", "--pid", "--cgroup"]
         inside = ["nsenter", f"--target={self.pid}", *namespaces, "--", *map(str, argv)]
-        return self._in_cgroup(inside) if join else inside
+        return _in_cgroup(self._leaves(), inside) if join else inside
 
     def spawn(
         self,
@@ -146,28 +149,43 @@ class Room:
         marker = f"{self.cgroup}/"
         return {str(d).partition(marker)[2] for d in hierarchies.below(self.cgroup)} - {""}
 
-    def _directories(self) -> list[Path]:
+    def _tops(self) -> list[Path]:
+        """The room's root in each hierarchy, as the machine sees it."""
+        top = self.cgroup.lstrip("/")
+        return [mountpoint / top for mountpoint in hierarchies.mountpoints().values()]
+
+    def _leaves(self) -> list[Path]:
         """What a process of the room is put into: on v2 a leaf, which may have processes."""
         leaf = "room" if hierarchies.mode() == "v2" else ""
-        top = self.cgroup.lstrip("/")
-        return [mountpoint / top / leaf for mountpoint in hierarchies.mountpoints().values()]
+        return [top / leaf for top in self._tops()]
 
     def _make_cgroup(self) -> None:
-        for directory in self._directories():
+        for directory in self._leaves():
             directory.mkdir(parents=True)
             for name in ("cpuset.cpus", "cpuset.mems"):
                 # cpuset(7): on v1 a new one has none, and takes no process.
                 if (directory / name).exists() and not (directory / "cgroup.type").exists():
                     (directory / name).write_text((directory.parent / name).read_text())
 
-    def _in_cgroup(self, command: list[str]) -> list[str]:
-        """`command`, in the room's cgroup: a thread that moves itself needs no grace period."""
-        files = [
-            str(d / ("tasks" if (d / "tasks").exists() else "cgroup.procs"))
-            for d in self._directories()
-        ]
-        join = f'for file in {shlex.join(files)}; do echo 0 >"$file"; done; exec "$@"'
-        return ["sh", "-ec", join, "sh", *command]
+    def _delegate(self) -> None:
+        """On v2, have all controllers below the room's root, which then has no process itself.
+
+        The first process made its cgroup namespace there, and is moved only now.
+        """
+        (top,), (leaf,) = self._tops(), self._leaves()
+        for pid in (top / "cgroup.procs").read_text().split():
+            (leaf / "cgroup.procs").write_text(pid)
+        for directory in (top.parent, top):
+            names = (directory / "cgroup.controllers").read_text().split()
+            wanted = " ".join(f"+{name}" for name in names)
+            (directory / "cgroup.subtree_control").write_text(wanted)
+
+
+def _in_cgroup(directories: Sequence[Path], command: Sequence[str]) -> list[str]:
+    """`command`, in these cgroups: a thread that moves itself needs no grace period."""
+    files = [str(d / ("tasks" if (d / "tasks").exists() else "cgroup.procs")) for d in directories]
+    join = f'for file in {shlex.join(files)}; do echo 0 >"$file"; done; exec "$@"'
+    return ["sh", "-ec", join, "sh", *command]
 
 
 def _mounts() -> str:

@@ -183,13 +183,3 @@ def test_what_fails_is_started_again(podman: Podman, runtime: Runtime, tmp_path:
             assert os.read(fifo, 5) == b"once\n"
     finally:
         os.close(fifo)
-
-
-@requires("criu-works")
-def test_a_checkpoint_is_restored(podman: Podman, runtime: Runtime) -> None:
-    detached(podman, runtime, IMAGE, "sh", "-c", "echo begun; exec sleep 1000")
-    podman("container", "checkpoint", "c")
-    assert podman.state("c")["Checkpointed"]
-    podman("container", "restore", "c")
-    assert podman.state("c")["Status"] == "running"
-    assert podman("logs", "c").stdout == "begun\n"

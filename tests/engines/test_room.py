@@ -46,6 +46,16 @@ def test_the_rooms_cgroup_looks_like_the_root(room: Room) -> None:
         assert room.cgroups() == {"made"}
 
 
+@pytest.mark.v2
+@requires("cgroup2")
+def test_all_controllers_are_the_rooms(room: Room) -> None:
+    top = hierarchies.mountpoints()["v2"]
+    room.run("mkdir", top / "made")
+    made = top / room.cgroup.lstrip("/") / "made"
+    controllers = (top / "cgroup.controllers").read_text()
+    assert (made / "cgroup.controllers").read_text() == controllers
+
+
 def test_all_that_runs_in_a_room_ends_with_it(tmp_path: Path) -> None:
     with Room(tmp_path) as room:
         daemon = room.spawn("sh", "-c", "sleep 1000 & exec sleep 1000", output=tmp_path / "log")

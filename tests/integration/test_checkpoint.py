@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support import hierarchies
-from tests.support.cli import ENVIRONMENT, is_orlop
+from tests.support.checkpointing import Trap, read, restored
+from tests.support.cli import is_orlop
 from tests.support.descriptor_socket import DescriptorSocket
 from tests.support.features import requires
 from tests.support.waiting import limit, readable
@@ -41,64 +42,12 @@ def images(tmp_path: Path) -> str:
     return str(tmp_path / "images")
 
 
-def launch(container: Container, *argv: str | Path) -> int:
-    """Run a verb with pipes as output, as engines do; criu dumps no file of the host. The end."""
-    container.bundle.write()
-    log = container.cli.directory / f"{argv[0]}.log"
-    reader, writer = os.pipe()
-    result = subprocess.run(
-        container.cli.command(
-            "--log", log, *argv, "--detach", "--bundle", container.bundle.path, container.id
-        ),
-        stdin=subprocess.DEVNULL,
-        stdout=writer,
-        stderr=writer,
-        env=ENVIRONMENT,
-        timeout=limit(30),
-        check=False,
-    )
-    os.close(writer)
-    assert result.returncode == 0, log.read_text()
-    return reader
-
-
-class Trap:
-    """A running container that waits for SIGUSR1 and says so."""
-
-    def __init__(self, container: Container) -> None:
-        self.container = container
-        container.bundle.args("trap", "SIGUSR1")
-        self.output = launch(container, "run")
-        assert read(self.output) == "ready\n"
-
-    def goes_on(self, output: int | None = None) -> bool:
-        """Whether it answers the signal."""
-        self.container.kill("SIGUSR1")
-        return read(self.output if output is None else output) == "SIGUSR1\n"
-
-
 @pytest.fixture
 def trap(container: Container) -> Iterator[Trap]:
     """One of `bundle`, running."""
     trap = Trap(container)
     yield trap
     os.close(trap.output)
-
-
-@contextlib.contextmanager
-def restored(container: Container, images: str, *options: str) -> Iterator[int]:
-    """`restore --detach` with a new pipe as its output: the end to read from."""
-    reader = launch(container, "restore", "--image-path", images, *options)
-    try:
-        yield reader
-    finally:
-        os.close(reader)
-
-
-def read(fd: int) -> str:
-    """What comes next."""
-    readable(fd, 20, "the restored program")
-    return os.read(fd, 4096).decode()
 
 
 @works
@@ -203,7 +152,6 @@ def test_a_pre_dump_is_the_parent_of_a_checkpoint(trap: Trap, tmp_path: Path, or
         pytest.skip("the kernel has no CONFIG_MEM_SOFT_DIRTY")
     assert result.returncode == 0, result.stderr
     assert trap.container.status == "running"
-    images.mkdir()
     orlop("checkpoint", "--parent-path", "../first", "--image-path", images, trap.container.id)
     with restored(trap.container, str(images)) as output:
         assert trap.goes_on(output)
@@ -353,7 +301,6 @@ def test_a_container_that_criu_refuses_runs_on(trap: Trap, images: str, orlop: C
 
 @beyond_runc
 @requires("criu")
-@beyond_runc
 @pytest.mark.parametrize("name", ["restore.log", "stats-restore", "descriptors.json"])
 def test_nothing_is_written_through_a_link_among_the_images(
     container: Container, images: str, tmp_path: Path, name: str

@@ -91,6 +91,15 @@ def test_sockets_of_the_caller_are_passed_on(container: Container, inherited: Pa
     assert (count, pid) == ("1", "1")
 
 
+def test_an_exec_does_not_have_them(container: Container, inherited: Path) -> None:
+    """As with runc: a socket that was opened for the container's program is its alone."""
+    started(container)
+    command = ("exec", container.id, "/bin/probe", "fds", "--", "env", "LISTEN_FDS")
+    done = with_fd_3(container.cli.command(*command), inherited, "LISTEN_FDS=1 LISTEN_PID=$$")
+    assert numbers(done.stdout) == [0, 1, 2], done.stderr
+    assert done.returncode == 1  # the probe finds no such variable
+
+
 def test_a_preserved_directory_is_no_working_directory(
     container: Container, tmp_path: Path
 ) -> None:

@@ -169,6 +169,16 @@ class TestFlags:
             assert int(after[name], 16) == int(before[name], 16) | NET_RAW
         assert int(after["CapInh"], 16) == int(before["CapInh"], 16) == 0
 
+    def test_an_unknown_capability_is_left_out_with_a_warning(
+        self, running: Container, tmp_path: Path
+    ) -> None:
+        before = running.exec("caps").stdout
+        log = tmp_path / "log"
+        command = ("exec", "--cap", "CAP_NOPE", running.id, "/bin/probe", "caps")
+        result = running.cli("--log", log, *command)
+        assert probe.facts(result.stdout) == probe.facts(before)
+        assert "--cap CAP_NOPE: no such capability, left out" in log.read_text()
+
     def test_no_new_privileges(self, container: Container) -> None:
         container.bundle.process["noNewPrivileges"] = False
         container.bundle.args("sleep")

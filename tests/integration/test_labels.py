@@ -5,19 +5,17 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from runtime import labels
+from tests.support import apparmor
 from tests.support.cli import is_orlop
 from tests.support.features import requires
 from tests.support.refusal import Refusal
 from tests.support.running import started
-from tests.support.waiting import limit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,18 +31,8 @@ pytestmark = [
     pytest.mark.skipif(not is_orlop(), reason="the texts are ours"),
 ]
 LABEL = "system_u:system_r:container_t:s0:c1,c2"
-#: A profile that the tests load where AppArmor is enabled: no file below /work can be made.
+#: A profile that the tests load where AppArmor is enabled.
 PROFILE = "orlop-test"
-TEXT = f"""
-profile {PROFILE} flags=(attach_disconnected,mediate_deleted) {{
-  file,
-  capability,
-  signal,
-  network,
-  mount,
-  deny /work/** wl,
-}}
-"""
 
 
 @pytest.fixture
@@ -104,14 +92,8 @@ class TestWithoutSELinux:
 @pytest.fixture(scope="module")
 def profile() -> Iterator[str]:
     """The name of a loaded AppArmor profile."""
-    parser = shutil.which("apparmor_parser", path="/usr/sbin:/sbin:/usr/bin")
-    if parser is None:
-        pytest.skip("apparmor_parser is not installed")
-    command = [parser, "--skip-cache", "--quiet"]
-    seconds = limit(30)
-    subprocess.run([*command, "--replace"], input=TEXT, text=True, check=True, timeout=seconds)
-    yield PROFILE
-    subprocess.run([*command, "--remove"], input=TEXT, text=True, check=True, timeout=seconds)
+    with apparmor.loaded(PROFILE):
+        yield PROFILE
 
 
 @pytest.mark.skipif(not labels.apparmor_enabled(), reason="AppArmor is not enabled")

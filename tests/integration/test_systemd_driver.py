@@ -17,6 +17,7 @@ from runtime import cgroups
 from spec import jsontext
 from tests.support import hierarchies, leaks, waiting
 from tests.support.bundle import Bundle
+from tests.support.checkpointing import Trap, restored
 from tests.support.container import Container
 from tests.support.features import NOBODY, requires
 from tests.support.refusal import Refusal
@@ -120,6 +121,28 @@ def test_a_container_is_a_scope(
     container.wait()
     container.delete()
     assert not is_known(unit)
+
+
+@requires("criu-works")
+@pytest.mark.parametrize("mode", ["soft", "full", "ignore"])
+def test_a_restored_container_is_a_scope_again(
+    container: Container, bundle: Bundle, tmp_path: Path, mode: str
+) -> None:
+    bundle.resources["pids"] = {"limit": 20}
+    trap = Trap(container)
+    os.close(trap.output)
+    options = ("--manage-cgroups-mode", mode)
+    images = tmp_path / "images"
+    container.cli("checkpoint", *options, "--image-path", images, container.id)
+    assert not is_known(unit_of(bundle))
+    with restored(container, str(images), *options) as output:
+        found = show(unit_of(bundle), "ActiveState", "TasksMax")
+        assert found == {"ActiveState": "active", "TasksMax": "20"}
+        assert (directory(bundle, "pids") / "pids.max").read_text() == "20\n"
+        assert trap.goes_on(output)  # and ends
+        container.wait()
+        container.delete()
+    assert not is_known(unit_of(bundle))
 
 
 LIMITS = {

@@ -113,6 +113,29 @@ def test_flags_end_at_the_first_word_that_is_none(words: list[str], rest: list[s
     assert not (given_.flag("debug") and words[0] != "--debug")
 
 
+@pytest.mark.parametrize(
+    ("words", "rest"),
+    [
+        (["id", "--debug"], ["id"]),
+        (["--debug", "id", "-l", "/x"], ["id"]),
+        (["id", "-9", "--debug"], ["id", "-9"]),
+        (["id", "--debug", "--", "--log"], ["id", "--log"]),
+        (["--debug", "--", "id", "--log"], ["id", "--log"]),
+    ],
+    ids=str,
+)
+def test_flags_may_stand_anywhere_else(words: list[str], rest: list[str]) -> None:
+    given_, found = parse(FLAGS, words, anywhere=True)
+    assert found == rest
+    assert given_.flag("debug")
+    assert given_.text("log") == ("/x" if "/x" in words else "")
+
+
+def test_an_unknown_flag_before_all_words_is_refused_there_too() -> None:
+    with pytest.raises(UsageError, match="flag provided but not defined: -9"):
+        parse(FLAGS, ["-9", "id"], anywhere=True)
+
+
 @pytest.mark.parametrize("words", [["--log"], ["-l"], ["--debug", "-e"], ["--preserve-fds"]])
 def test_a_missing_value_is_said_in_the_words_that_podman_looks_for(words: list[str]) -> None:
     with pytest.raises(UsageError, match=r"^flag needs an argument: -"):
