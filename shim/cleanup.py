@@ -7,6 +7,7 @@ What it says of the exit is what the shim kept on disk, or else that it was kill
 from __future__ import annotations
 
 import os
+import stat
 import sys
 import time
 
@@ -43,10 +44,13 @@ def delete(flags: Flags) -> int:
 
 def _remove_socket(bundle: str) -> None:
     """The socket of a shim that was killed; one that serves a group yet keeps its own."""
-    try:
-        with open(os.path.join(bundle, "address"), encoding="utf-8") as file:
-            path = file.read().strip().removeprefix("unix://")
-    except OSError:
-        return
-    if path.startswith("/") and os.path.exists(path) and not is_served(path):
+    path = exits.read_text(bundle, exits.ADDRESS).strip().removeprefix("unix://")
+    if path.startswith("/") and _is_socket(path) and not is_served(path):
         os.unlink(path)
+
+
+def _is_socket(path: str) -> bool:
+    try:
+        return stat.S_ISSOCK(os.lstat(path).st_mode)
+    except (OSError, ValueError):  # not there; no path
+        return False

@@ -6,11 +6,17 @@ BUNDLE/shim.json            how the container was made; read by `delete` when th
 BUNDLE/exits/init.json      how the init ended, written before anybody is told
 BUNDLE/exits/exec-ID.json   the same of an exec process, until it is deleted
 BUNDLE/criu/                criu's log of the last checkpoint or restore
+BUNDLE/address              where the shim listens
+
+Whoever can write to a bundle can have root start anything, by its config.json. Yet a bundle on a
+volume of its own container is no way to other files: no link is followed here, and nothing is read
+but ordinary files of a bounded size.
 """
 
 from __future__ import annotations
 
 import os
+import stat
 
 from spec import jsontext
 from spec.errors import OrlopError
@@ -21,8 +27,17 @@ if TYPE_CHECKING:
 
 RECORD = "shim.json"
 INIT_PID = "init.pid"
+ADDRESS = "address"
 _DIRECTORY = "exits"
 _CRIU = "criu"
+_SIZE = 65536  # bytes of a file
+_PID_MAX = 1 << 22  # proc_pid(5), pid_max
+_STATUS_MAX = 255
+_TIME_MAX = 1 << 63  # ns: the year 2262
+_PLACE = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+_INSIDE = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _NANO = 1_000_000_000
 
 
@@ -46,43 +61,53 @@ def write_record(bundle: str, root: str, *, mounted: bool) -> None:
 
     mounted: the rootfs came with mounts, which go with the container.
     """
-    _replace(os.path.join(bundle, RECORD), {"root": root, "mounted": mounted})
+    replace(bundle, RECORD, jsontext.dumps({"root": root, "mounted": mounted}))
 
 
 def read_record(bundle: str) -> tuple[str, bool]:
     """What `write_record` kept; "" and False where no container was ever made."""
-    kept = _read(os.path.join(bundle, RECORD))
+    kept = _values(read_text(bundle, RECORD))
     root = kept.get("root", "")
     return (root if isinstance(root, str) else ""), bool(kept.get("mounted"))
 
 
 def write(bundle: str, exec_id: str, pid: int, end: Exit) -> None:
     """Keep an exit. Raises OSError."""
-    os.makedirs(os.path.join(bundle, _DIRECTORY), mode=0o700, exist_ok=True)
-    _replace(_path(bundle, exec_id), {"pid": pid, "exitStatus": end.status, "exitedAt": end.at})
+    content = {"pid": pid, "exitStatus": end.status, "exitedAt": end.at}
+    place = os.open(bundle, _PLACE)
+    try:
+        try:
+            os.mkdir(_DIRECTORY, 0o700, dir_fd=place)
+        except FileExistsError:
+            pass
+        inside = os.open(_DIRECTORY, _INSIDE, dir_fd=place)
+    finally:
+        os.close(place)
+    try:
+        _replace(inside, _name(exec_id), jsontext.dumps(content))
+    finally:
+        os.close(inside)
 
 
 def read(bundle: str, exec_id: str = "") -> tuple[int, Exit] | None:
     """A kept exit with its pid, None where there is none."""
-    kept = _read(_path(bundle, exec_id))
-    try:
-        return int(kept["pid"]), Exit(int(kept["exitStatus"]), int(kept["exitedAt"]))  # type: ignore[call-overload]
-    except (KeyError, TypeError, ValueError):
-        return None
+    kept = _values(read_text(bundle, _name(exec_id), _DIRECTORY))
+    pid = _number(kept.get("pid"), _PID_MAX)
+    status = _number(kept.get("exitStatus"), _STATUS_MAX)
+    at = _number(kept.get("exitedAt"), _TIME_MAX)
+    return None if pid is None or status is None or at is None else (pid, Exit(status, at))
 
 
 def write_pid(bundle: str, pid: int) -> None:
     """Keep the init's pid. Raises OSError."""
-    with open(os.path.join(bundle, INIT_PID), "w", encoding="ascii") as file:
-        file.write(str(pid))
+    replace(bundle, INIT_PID, str(pid))
 
 
 def read_pid(bundle: str) -> int:
     """The init's pid, 0 where there never was one."""
     try:
-        with open(os.path.join(bundle, INIT_PID), encoding="ascii") as file:
-            return int(file.read())
-    except (OSError, ValueError):
+        return _number(int(read_text(bundle, INIT_PID)), _PID_MAX) or 0
+    except ValueError:
         return 0
 
 
@@ -94,43 +119,110 @@ def criu_log(bundle: str) -> str:
 def forget(bundle: str, exec_id: str) -> None:
     """Remove a kept exit."""
     try:
-        os.unlink(_path(bundle, exec_id))
+        inside = _opened(bundle, _DIRECTORY)
+    except FileNotFoundError:
+        return
+    try:
+        _remove(inside, _name(exec_id))
+    finally:
+        os.close(inside)
+
+
+def clear(bundle: str) -> None:
+    """Remove all that is kept of a container, the address excepted. Raises OSError."""
+    try:
+        place = _opened(bundle)
+    except FileNotFoundError:
+        return
+    try:
+        for directory in (_DIRECTORY, _CRIU):
+            _remove_directory(place, directory)
+        for name in (INIT_PID, RECORD):
+            _remove(place, name)
+    finally:
+        os.close(place)
+
+
+def replace(bundle: str, name: str, text: str) -> None:
+    """Put a file with this text into the bundle, at once. Raises OSError."""
+    place = _opened(bundle)
+    try:
+        _replace(place, name, text)
+    finally:
+        os.close(place)
+
+
+def read_text(bundle: str, name: str, directory: str = "") -> str:
+    """What a file of the bundle, or of a directory in it, has; "" where it is none of ours."""
+    try:
+        place = _opened(bundle, directory)
+        try:
+            fd = os.open(name, _READ, dir_fd=place)
+        finally:
+            os.close(place)
+    except OSError:
+        return ""
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            return ""
+        return os.read(fd, _SIZE).decode("utf-8", "surrogateescape")
+    finally:
+        os.close(fd)
+
+
+def _opened(bundle: str, directory: str = "") -> int:
+    place = os.open(bundle, _PLACE)
+    if not directory:
+        return place
+    try:
+        return os.open(directory, _INSIDE, dir_fd=place)
+    finally:
+        os.close(place)
+
+
+def _name(exec_id: str) -> str:
+    return f"exec-{exec_id}.json" if exec_id else "init.json"
+
+
+def _remove(place: int, name: str) -> None:
+    try:
+        os.unlink(name, dir_fd=place)
     except FileNotFoundError:
         pass
 
 
-def clear(bundle: str) -> None:
-    """Remove all that is kept of a container. Raises OSError."""
-    for directory in (os.path.join(bundle, _DIRECTORY), criu_log(bundle)):
-        try:
-            for name in os.listdir(directory):
-                os.unlink(os.path.join(directory, name))
-            os.rmdir(directory)
-        except FileNotFoundError:
-            continue
-    for name in (INIT_PID, RECORD):
-        try:
-            os.unlink(os.path.join(bundle, name))
-        except FileNotFoundError:
-            continue
-
-
-def _path(bundle: str, exec_id: str) -> str:
-    name = f"exec-{exec_id}" if exec_id else "init"
-    return os.path.join(bundle, _DIRECTORY, f"{name}.json")
-
-
-def _replace(path: str, content: dict[str, object]) -> None:
-    part = f"{path}.new"
-    with open(part, "w", encoding="utf-8", errors="surrogateescape") as file:
-        file.write(jsontext.dumps(content))
-    os.rename(part, path)
-
-
-def _read(path: str) -> dict[str, object]:
+def _remove_directory(place: int, name: str) -> None:
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            content = jsontext.loads(file.read(), lone_surrogates=True)
-    except (OSError, OrlopError):
+        inside = os.open(name, _INSIDE, dir_fd=place)
+    except FileNotFoundError:
+        return
+    try:
+        for entry in os.listdir(inside):
+            _remove(inside, entry)
+    finally:
+        os.close(inside)
+    os.rmdir(name, dir_fd=place)
+
+
+def _replace(place: int, name: str, text: str) -> None:
+    part = f"{name}.new"
+    _remove(place, part)
+    fd = os.open(part, _WRITE, 0o644, dir_fd=place)
+    with open(fd, "w", encoding="utf-8", errors="surrogateescape") as file:
+        file.write(text)
+    os.rename(part, name, src_dir_fd=place, dst_dir_fd=place)
+
+
+def _values(text: str) -> dict[str, object]:
+    if not text:
+        return {}
+    try:
+        content = jsontext.loads(text, lone_surrogates=True)
+    except OrlopError:
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def _number(value: object, most: int) -> int | None:
+    """A number from 0 to `most`, or None."""
+    return value if type(value) is int and 0 <= value <= most else None

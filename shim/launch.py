@@ -9,7 +9,8 @@ import os
 import sys
 from _blake2 import blake2b  # hashlib would load all of OpenSSL
 
-from shim import messages, options
+from runtime import private_directory
+from shim import exits, messages, options
 from shim.options import Options
 from shim.protobuf import Malformed
 from shim.ttrpc import RpcError
@@ -155,8 +156,8 @@ def answer(wanted: Wanted, address: str) -> bytes:
 
 
 def _listen(path: str) -> _socket.socket | None:
-    """A listening socket, None where a shim listens already."""
-    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    """A listening socket, None where a shim listens already. Raises OrlopError, OSError."""
+    private_directory.make(os.path.dirname(path))
     listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     try:
         _bind(listener, path)
@@ -234,7 +235,7 @@ def serve(
     os.chdir("/")
     files = [path] if path else []
     if bundle:
-        files.append(os.path.join(bundle, "address"))
+        files.append(os.path.join(bundle, exits.ADDRESS))
     try:
         from shim.daemon import Daemon
 
@@ -246,10 +247,7 @@ def serve(
 
 def _write_address(bundle: str, address: str) -> None:
     """For containerd 1.6 and 1.7, to find the shim again after their restart."""
-    part = os.path.join(bundle, ".address")
-    with open(part, "w", encoding="utf-8", errors="surrogateescape") as file:
-        file.write(address)
-    os.rename(part, os.path.join(bundle, "address"))
+    exits.replace(bundle, exits.ADDRESS, address)
 
 
 def join_cgroup(path: str) -> None:

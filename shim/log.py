@@ -13,7 +13,7 @@ class Log:
 
     def __init__(self, path: str) -> None:
         try:
-            self._fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            self._fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError:
             self._fd = -1
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from runtime.criu_options import CriuOptions
     from shim.protobuf import Table, Values
 
+_ID_MAX = 2**32 - 2  # chown(2) takes the next one for "as it is"
+
 
 class Options:
     """What they say, with defaults. root: state root without the namespace."""
@@ -38,8 +40,8 @@ class Options:
         self.no_pivot = bool(given.get("no_pivot_root"))
         self.new_keyring = not given.get("no_new_keyring")
         self.shim_cgroup = str(given.get("shim_cgroup") or "")
-        self.io_uid = int(given.get("io_uid") or 0)
-        self.io_gid = int(given.get("io_gid") or 0)
+        self.io_uid = _id(given, "io_uid")
+        self.io_gid = _id(given, "io_gid")
         self.root = str(given.get("root") or "") or default_root()
         self.systemd = bool(given.get("systemd_cgroup"))
         self.criu_work = str(given.get("criu_work_path") or "")
@@ -73,6 +75,13 @@ class CheckpointOptions:
             modes = ", ".join(filter(None, CGROUP_MODES))
             raise OrlopError(f"cgroups_mode {wanted.manage_cgroups_mode!r}: none of {modes}")
         return wanted
+
+
+def _id(given: Values, name: str) -> int:
+    value = given.get(name) or 0
+    if type(value) is not int or not 0 <= value <= _ID_MAX:
+        raise ValueError(f"{name}: {value!r} is no number from 0 to {_ID_MAX}")
+    return value
 
 
 def default_root() -> str:

@@ -13,6 +13,7 @@ import socket
 import sys
 from typing import TYPE_CHECKING
 
+from runtime import private_directory
 from runtime.version import VERSION
 from spec.errors import OrlopError
 from supervisor import api
@@ -89,7 +90,7 @@ async def _serve(configuration: Configuration) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
     root, gid = configuration.text("root"), _group(configuration.text("group"))
-    os.makedirs(root, mode=0o700, exist_ok=True)
+    private_directory.make(root)
     if gid >= 0:
         os.chown(root, -1, gid)
         os.chmod(root, 0o710)  # noqa: S103 - members must reach the socket

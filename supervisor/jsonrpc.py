@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any, NoReturn
 
 from supervisor.failure import INVALID_PARAMS, INVALID_REQUEST, PARSE_ERROR, Failure
@@ -30,7 +31,7 @@ class Request:
 def parse(line: bytes) -> tuple[list[object], bool]:
     """The messages in a line, and whether they are a batch. Raises Failure."""
     try:
-        value = json.loads(line, parse_constant=_refuse_constant)
+        value = json.loads(line, parse_constant=_refuse_constant, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise Failure(PARSE_ERROR, f"not a JSON text: {error}") from error
     if not isinstance(value, list):
@@ -85,6 +86,13 @@ def notification(method: str, params: dict[str, object]) -> dict[str, object]:
 def pack(message: object) -> bytes:
     """A message's line; ASCII alone, so that names with lone surrogates pass too."""
     return json.dumps(message, separators=(",", ":")).encode() + b"\n"
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text} is no number that could be sent back")
+    return number
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from shim.ttrpc import RpcError
+from tests.shim.conftest import NAMESPACE, PROGRAM
 from tests.shim.test_life import run
+from tests.support.cli import ENVIRONMENT
 from tests.support.features import NOBODY, requires
-from tests.support.waiting import limit
+from tests.support.waiting import ended, limit
 
 if TYPE_CHECKING:
     from tests.shim.conftest import Fifo, Shim
@@ -92,6 +94,96 @@ def test_a_stranger_gets_no_answer(shim: Shim, bundle: Bundle) -> None:
     assert client.call("State", id=shim.id)["id"] == shim.id
     path.parent.chmod(0o700)
     end(shim)
+
+
+def keep_apart(tmp_path: Path) -> Path:
+    """A directory of the host with files that have the names of a shim's."""
+    host = tmp_path / "host"
+    host.mkdir()
+    for name in ("init.json", "init.pid", "shim.json", "address"):
+        (host / name).write_text("the host's\n")
+    return host
+
+
+def contents(directory: Path) -> dict[str, str]:
+    return {entry.name: entry.read_text() for entry in directory.iterdir()}
+
+
+def test_a_bundle_that_its_container_writes_to_leads_nowhere(
+    shim: Shim, bundle: Bundle, tmp_path: Path
+) -> None:
+    """On a volume, say: links in place of what the shim keeps, from before it keeps an exit."""
+    host = keep_apart(tmp_path)
+    before = contents(host)
+    bundle.args("sleep")
+    client = shim.start()
+    shim.create(client)
+    client.call("Start", id=shim.id)
+    (bundle.path / "exits").symlink_to(host)
+    for name in ("init.pid", "shim.json", "address"):
+        (bundle.path / name).unlink()
+        for link in (name, f"{name}.new"):
+            (bundle.path / link).symlink_to(host / name)
+    client.call("Kill", id=shim.id, signal=9)
+    assert client.call("Wait", id=shim.id)["exit_status"] == 137
+    with pytest.raises(RpcError):  # the exits can't be cleared, and that is said
+        client.call("Delete", id=shim.id)
+    (bundle.path / "exits").unlink()
+    shim.finish(client)
+    assert contents(host) == before
+
+
+@pytest.mark.parametrize("what", ["text", "fifo", "link"])
+def test_an_address_that_the_container_wrote_removes_nothing(
+    shim: Shim, bundle: Bundle, tmp_path: Path, what: str
+) -> None:
+    """After a killed shim: what is there may name a file of the host's, or hold a reader up."""
+    host = keep_apart(tmp_path)
+    before = contents(host)
+    bundle.args("sleep")
+    shim.create(shim.start())
+    os.kill(shim.pid, 9)
+    ended(shim.pid)
+    address = bundle.path / "address"
+    address.unlink()
+    if what == "text":
+        address.write_text(f"unix://{host / 'init.pid'}")
+    elif what == "fifo":
+        os.mkfifo(address)
+    else:
+        (tmp_path / "named").write_text(f"unix://{host / 'init.pid'}")
+        address.symlink_to(tmp_path / "named")
+    shim.run("delete")
+    assert contents(host) == before
+    Path(shim.address.removeprefix("unix://")).unlink()
+
+
+@pytest.mark.parametrize("how", ["another's", "written by all"])
+def test_a_directory_of_sockets_that_others_can_change_is_refused(
+    shim: Shim, bundle: Bundle, how: str
+) -> None:
+    """In /tmp: who could bind the name first would be taken for the shim."""
+    bundle.write()
+    (bundle.path / "log").touch()
+    directory = Path(shim.socket_directory)
+    directory.mkdir(mode=0o700)
+    if how == "another's":
+        os.chown(directory, NOBODY, -1)
+    else:
+        directory.chmod(0o1777)
+    refused = subprocess.run(
+        [PROGRAM, "-namespace", NAMESPACE, "-socket-dir", directory, "-id", shim.id, "start"],
+        cwd=bundle.path,
+        env=ENVIRONMENT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=limit(30),
+    )
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "others may write to it" in refused.stderr
+    assert list(directory.iterdir()) == []
 
 
 def take(fifo: Fifo, size: int) -> None:

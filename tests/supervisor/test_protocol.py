@@ -7,15 +7,22 @@ import json
 import os
 import socket
 import stat
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from supervisor import failure, jsonrpc
 from supervisor.connection import REQUESTS
-from tests.supervisor.conftest import Refused
+from tests.supervisor.conftest import PROGRAM, Refused
+from tests.support.cli import ENVIRONMENT
+from tests.support.features import NOBODY, requires
+from tests.support.waiting import limit
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.supervisor.conftest import Client, Orlopd
     from tests.support.bundle import Bundle
 
@@ -39,6 +46,7 @@ def test_an_id_comes_back_as_it_was(client: Client, number: object) -> None:
         (b"[" * 100_000 + b"\n", failure.PARSE_ERROR),
         (b"\xff\n", failure.PARSE_ERROR),
         (b'{"jsonrpc": "2.0", "id": NaN, "method": "system.ping"}\n', failure.PARSE_ERROR),
+        (b'{"jsonrpc": "2.0", "id": 1e999, "method": "system.ping"}\n', failure.PARSE_ERROR),
         (b"1" * 5000 + b"\n", failure.PARSE_ERROR),
         (b"[]\n", failure.INVALID_REQUEST),
         (b"3\n", failure.INVALID_REQUEST),
@@ -154,3 +162,60 @@ def test_a_client_that_never_reads_is_not_read_from(orlopd: Orlopd, client: Clie
 def test_the_socket_is_for_its_user_alone(orlopd: Orlopd) -> None:
     assert stat.S_IMODE(os.stat(orlopd.socket).st_mode) == 0o600
     assert stat.S_IMODE(os.stat(orlopd.root).st_mode) == 0o700
+
+
+@requires("rootless")
+def test_a_stranger_at_the_socket_gets_no_answer(orlopd: Orlopd, client: Client) -> None:
+    """Nor where the file system lets it connect: the kernel says who it is (SO_PEERCRED)."""
+    script = (
+        "import socket, sys\n"
+        "with socket.socket(socket.AF_UNIX) as client:\n"
+        "    client.connect(sys.argv[1])\n"
+        "    try:\n"
+        "        client.sendall(sys.argv[2].encode())\n"
+        "        print(client.recv(100))\n"
+        "    except ConnectionError:\n"
+        "        print(b'')\n"
+    )
+    for entry in (orlopd.root, orlopd.socket):
+        entry.chmod(0o777)
+    asked = subprocess.run(
+        [sys.executable, "-IS", "-c", script, str(orlopd.socket), json.dumps(ping(1)) + "\n"],
+        user=NOBODY,
+        group=NOBODY,
+        extra_groups=[],
+        capture_output=True,
+        check=True,
+        timeout=limit(30),
+    )
+    assert asked.stdout == b"b''\n"
+    assert client.call("system.ping") == "pong"
+    orlopd.root.chmod(0o700)
+
+
+@pytest.mark.parametrize("how", ["another's", "written by all", "another's link"])
+def test_a_directory_that_others_can_change_is_refused(tmp_path: Path, how: str) -> None:
+    """In /tmp anybody may have made it, or a link of its name, before orlopd was started."""
+    root = tmp_path / "root"
+    root.mkdir(mode=0o700)
+    if how == "another's":
+        os.chown(root, NOBODY, -1)
+    elif how == "written by all":
+        root.chmod(0o1777)
+    else:
+        link = tmp_path / "link"
+        link.symlink_to(root)
+        os.lchown(link, NOBODY, -1)
+        root = link
+    result = subprocess.run(
+        [PROGRAM, "--root", root],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=limit(30),
+    )
+    assert result.returncode == 1
+    assert "others may write to it" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert list(root.iterdir()) == []
