@@ -128,10 +128,10 @@ def _end(pid: int, known: Callable[[], list[int]]) -> None:
 
 
 def test_the_books_balance_whatever_is_killed(
+    container: Container,
     orlopd: Orlopd,
     make_bundle: Callable[[], Bundle],
     watch: Watch,
-    container: Container,
     record_property: Callable[[str, object], None],
 ) -> None:
     print(f"FAULTS_SEED={SEED}")  # noqa: T201 - shown where it fails
