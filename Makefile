@@ -27,6 +27,12 @@ test-warm: .venv/.tools .venv/.built ## the container tests once more, each call
 test-vm: .venv/.tools .venv/.built ## the cgroup and container tests in a guest with pure cgroup v2 (MODE=--systemd, QEMU=1)
 	@scripts/test-vm.sh $(MODE) -- $(ARGS)
 
+faults: .venv/.tools .venv/.built ## kill orlopd, shims and inits at random for long (FAULTS_SECONDS=600, FAULTS_SEED=)
+	@FAULTS_SECONDS="$${FAULTS_SECONDS:-600}" scripts/test.sh tests/supervisor/test_faults.py -n 0 -rP $(ARGS)
+
+load: .venv/.tools .venv/.built ## orlopd under load for long, with its latencies (LOAD_SECONDS=300, LOAD_CONTAINERS=500)
+	@LOAD_SECONDS="$${LOAD_SECONDS:-300}" LOAD_CONTAINERS="$${LOAD_CONTAINERS:-500}" scripts/test.sh tests/supervisor/test_load.py -n 0 $(ARGS)
+
 test-guests: .venv/.tools .venv/.built ## of test-vm what takes minutes only: cgroups and mounts on v2, and the systemd driver
 	@scripts/test-guests.sh $(ARGS)
 
@@ -70,4 +76,4 @@ clean: ## remove the environment and everything built
 .venv/.built: .venv/.ready scripts/build.sh scripts/launcher.sh scripts/archive.py scripts/archive.sh runtime/archived.py $(BUILD_INPUTS)
 	@scripts/build.sh
 
-.PHONY: help run test test-unit test-engines test-warm test-vm test-guests build lint bench fuzz analyze fmt install uninstall clean
+.PHONY: help run test faults load test-unit test-engines test-warm test-vm test-guests build lint bench fuzz analyze fmt install uninstall clean

@@ -24,5 +24,7 @@ done
 echo
 echo "mounts"
 while read -r _ target kind options _; do
-    printf '  %-8s %-24s %s\n' "$kind" "$target" "$options"
+    case $target in
+    / | /proc | /sys | /tmp) printf '  %-8s %-24s %s\n' "$kind" "$target" "$options" ;;
+    esac
 done </proc/mounts

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # `make run`: a bundle with a busybox root file system in .run, and a container that tells what it
-# sees. The bundle is made once; ./.run/bundle is there to be played with afterwards.
+# sees; then another through orlopd, over JSON-RPC. The bundle is made once; ./.run/bundle is there to be played with afterwards.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -50,4 +50,6 @@ if [ ! -f "$bundle/config.json" ] || [ scripts/demo-inside.sh -nt "$bundle/confi
 fi
 
 echo "\$ orlop run --bundle ${bundle#"$PWD"/} demo"
-exec "$orlop" run --bundle "$bundle" "demo-$$"
+"$orlop" run --bundle "$bundle" "demo-$$"
+echo
+exec .venv/bin/python scripts/demo-rpc.py "$bundle"

@@ -5,7 +5,9 @@
 #                                   (native), orlop-cold (the same work without a warm planner),
 #                                   containerd-shim-orlop-v1, orlopd and orlopctl
 #   PREFIX/bin/...                  links to the newest installation's programs, but orlop-cold
-#   PREFIX/share/...                man pages and completion for bash, zsh and fish, of the newest
+#   PREFIX/share/...                man pages, completion for bash, zsh and fish, and a sample of
+#                                   orlopd.toml, of the newest
+#   PREFIX/lib/systemd/system/...   its units
 #
 # An installation is never changed once it is linked. The same version again becomes VERSION.1,
 # VERSION.2, ...: a shim that lives for months imports modules late, and must get those of the
@@ -112,6 +114,7 @@ done
 for package in runtime orlopctl; do
     .venv/bin/python -m "$package.documents" "$work/documents"
 done
+.venv/bin/python -m supervisor.documents "$work/documents" "$prefix"
 mapfile -t documents < <(cd "$work/documents" && find . -type f -printf '%P\n' | LC_ALL=C sort)
 refuse_foreign_documents
 previous=$(readlink "$link" | cut -d/ -f4 || true)

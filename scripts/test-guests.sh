@@ -19,7 +19,8 @@ in_v2=(
 tests/vm/setup.sh    # once, not by both at the same time
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-scripts/test-vm.sh --systemd -- tests/integration/test_systemd_driver.py "$@" >"$log" 2>&1 &
+scripts/test-vm.sh --systemd -- tests/integration/test_systemd_driver.py \
+    tests/supervisor/test_systemd.py "$@" >"$log" 2>&1 &
 systemd=$!
 failed=0
 echo "== cgroup v2"

@@ -57,6 +57,7 @@ class Connection:
         self._channel = channel
         self._meter = meter
         self._lines = Lines(channel)
+        self._sending = asyncio.Lock()
         self._slots = asyncio.Semaphore(REQUESTS)
         self._tasks: set[asyncio.Task[None]] = set()
         self._running: dict[str, asyncio.Task[object]] = {}
@@ -125,7 +126,8 @@ class Connection:
 
     async def send(self, message: object) -> None:
         """Send a message, when the ones before are on their way. Raises ConnectionError."""
-        await self._channel.send(jsonrpc.pack(message))
+        async with self._sending:  # packed when its turn comes: one answer at a time takes room
+            await self._channel.send(jsonrpc.pack(message))
 
     async def _line(self, line: bytes, descriptors: list[int]) -> None:
         calls: list[Call] = []

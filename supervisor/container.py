@@ -16,7 +16,7 @@ from shim import exits
 from shim.ttrpc import RpcError
 from spec.errors import OrlopError
 from supervisor.exit import Exit, expected
-from supervisor.failure import WRONG_STATE, Failure
+from supervisor.failure import NOT_FOUND, WRONG_STATE, Failure
 from supervisor.health import Health
 from supervisor.processes import Processes
 from supervisor.restarts import ENDING
@@ -198,6 +198,9 @@ class Container:
         async with self._lock:
             if force and self.record.status in ("running", "paused"):
                 return False
+            if not self._store.has(self):
+                text = f"there is no container {self.record.id!r} any more"
+                raise Failure(NOT_FOUND, text)
             if self.record.status not in ("created", "stopped", "deleting"):
                 text = f"container {self.record.id!r} is {self.record.status}"
                 raise Failure(WRONG_STATE, text, status=self.record.status)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from supervisor.store import Store
 
 _PATIENCE = 1.0  # seconds until somebody may have gone; asyncio's own
-_BACKLOG = 128
+_BACKLOG = 4096  # the kernel's own limit (net.core.somaxconn): a burst waits, nobody is refused
 _ACTIVATED = 3  # sd_listen_fds(3)
 _UCRED = struct.Struct("iII")
 

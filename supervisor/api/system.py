@@ -26,6 +26,7 @@ class System:
     def __init__(self, store: Store, all_methods: Callable[[], Mapping[str, Method]]) -> None:
         self._store = store
         self._all_methods = all_methods
+        self._document: dict[str, object] | None = None
 
     def methods(self) -> list[Method]:
         """The table."""
@@ -59,7 +60,9 @@ class System:
 
     async def discover(self, _call: Call, _params: Params) -> object:
         """`rpc.discover`, as the OpenRPC specification has it."""
-        return openrpc.document(self._all_methods())
+        if self._document is None:  # large, and always the same
+            self._document = openrpc.document(self._all_methods())
+        return self._document
 
     async def ping(self, _call: Call, _params: Params) -> object:
         """`system.ping`."""

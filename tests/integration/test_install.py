@@ -11,6 +11,7 @@ import pytest
 
 from orlopctl import cli as orlopctl
 from runtime import cli, documents
+from supervisor import documents as orlopd
 from tests.support.features import requires
 from tests.support.waiting import limit
 
@@ -178,9 +179,27 @@ def test_man_pages_and_completion_are_where_they_are_looked_for(prefix: Path) ->
     assert share == {
         *documents.documents(cli.program()),
         *documents.documents(orlopctl.program()),
+        *(path for path in orlopd.documents(str(prefix)) if path.startswith("share/")),
     }
     assert {"share/man/man1/orlop.1", "share/man/man1/orlop-create.1"} < share
     assert {path.stat().st_mode & 0o777 for path in map(prefix.joinpath, share)} == {0o644}
+
+
+def test_the_units_start_what_was_installed(prefix: Path) -> None:
+    units = prefix / "lib/systemd/system"
+    assert {unit.name for unit in units.iterdir()} == {
+        "orlop-planner.service",
+        "orlop-planner.socket",
+        "orlopd.service",
+        "orlopd.socket",
+    }
+    assert f"ExecStart={prefix}/bin/orlopd\n" in (units / "orlopd.service").read_text()
+    assert (prefix / "bin" / "orlopd").exists()
+    sample = prefix / "share/doc/orlop/orlopd.toml"
+    checked = subprocess.run(
+        [prefix / "bin" / "orlopd", "--check", "--config", sample], check=False, timeout=limit(30)
+    )
+    assert checked.returncode == 0
 
 
 def test_a_page_of_a_command_that_is_gone_goes_with_the_next_version(tmp_path: Path) -> None:

@@ -18,7 +18,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from native import syscalls
-from tests.integration.conftest import bundle, cgroup, make_bundle, watch
+from tests.integration.conftest import (
+    bundle,
+    cgroup,
+    container,
+    make_bundle,
+    make_container,
+    orlop,
+    watch,
+)
 from tests.support.cli import ENVIRONMENT
 from tests.support.waiting import ended, limit, readable
 
@@ -27,7 +35,7 @@ if TYPE_CHECKING:
 
     from tests.support.leaks import Watch
 
-__all__ = ["bundle", "cgroup", "make_bundle", "watch"]
+__all__ = ["bundle", "cgroup", "container", "make_bundle", "make_container", "orlop", "watch"]
 
 PROGRAM = Path(sys.executable).with_name("orlopd")
 

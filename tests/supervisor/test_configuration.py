@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.supervisor.conftest import Orlopd
+    from tests.support.bundle import Bundle
 
 
 @pytest.fixture
@@ -122,3 +123,25 @@ def test_what_is_set_is_what_counts(orlopd: Orlopd) -> None:
     orlopd.end()
     orlopd._manager.recv(100)
     orlopd.flags = ()
+
+
+@pytest.mark.root
+@pytest.mark.slow
+def test_output_is_rotated_and_goes_with_its_container(orlopd: Orlopd, bundle: Bundle) -> None:
+    orlopd.end()
+    orlopd._manager.recv(100)
+    path = orlopd.root / "orlopd.toml"
+    path.write_text("[output]\nmax-size = 300\nmax-files = 3\n")
+    orlopd.flags = (f"--config={path}",)
+    orlopd.start()
+    client = orlopd.client()
+    bundle.args("args", "x" * 250).write()
+    client.call("container.run", id="a", bundle=str(bundle.path))
+    client.call("container.wait", id="a")
+    for _ in range(3):  # a file takes what comes at once, however much it is
+        client.call("container.start", id="a")
+        client.call("container.wait", id="a")
+    logs = orlopd.root / "logs"
+    assert {file.name for file in logs.iterdir()} == {"1.json", "1.json.1", "1.json.2"}
+    client.call("container.delete", id="a")
+    assert list(logs.iterdir()) == []
