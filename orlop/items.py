@@ -45,13 +45,17 @@ class Missed(Event):
 
 
 class Output:
-    """What a process wrote. stream: stdout or stderr; a terminal's is stdout."""
+    """What a process wrote. stream: stdout or stderr; a terminal's is stdout.
 
-    __slots__ = ("data", "stream")
+    missed: bytes that orlopd dropped before this, because nobody read; then stream is "".
+    """
 
-    def __init__(self, stream: str, data: bytes) -> None:
+    __slots__ = ("data", "missed", "stream")
+
+    def __init__(self, stream: str, data: bytes, missed: int = 0) -> None:
         self.stream = stream
         self.data = data
+        self.missed = missed
 
     def __repr__(self) -> str:
         """For people."""
@@ -175,6 +179,9 @@ class OutputFold(Fold):
             status = params.get("exitStatus")
             self.exit_status = status if isinstance(status, int) else None
             return []
+        missed = params.get("missed")
+        if isinstance(missed, int):
+            return [Output("", b"", missed)]
         text = params.get("data")
         data = binascii.a2b_base64(text) if isinstance(text, str) else b""
         return [Output(str(params.get("stream", "stdout")), data)]

@@ -82,8 +82,13 @@ class Process:
         """To be waited for with others: readable when `pending` has something new."""
         return self._connection.fileno()
 
+    @property
+    def has_pending(self) -> bool:
+        """Whether output is here already: of it, `fileno` says nothing any more."""
+        return bool(self._items)
+
     def pending(self) -> list[Output]:
-        """All that came, once `fileno` is readable."""
+        """All that came, once `fileno` is readable or `has_pending`."""
         if not self._items and not self._fold.ended:
             self._take()
         found, self._items = self._items, []

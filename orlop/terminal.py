@@ -84,8 +84,9 @@ class _Session:
             poll.register(self._signals.fileno(), select.POLLIN)
             if self._input and not self._writing:
                 poll.register(0, select.POLLIN)
-            ready = {fd for fd, _ in poll.poll()}
-            if self._process.fileno() in ready:
+            here = self._process.has_pending  # what came while we waited for an answer
+            ready = {fd for fd, _ in poll.poll(0 if here else None)}
+            if here or self._process.fileno() in ready:
                 self._take()
             if self._signals.fileno() in ready:
                 for number in self._signals.take():
