@@ -150,6 +150,7 @@ class Inspection(State):
     restart: NotRequired[RestartState]
     health: NotRequired[Health]
     terminal: NotRequired[bool]
+    stdin: NotRequired[bool]
     execs: NotRequired[list[str]]
 
 
@@ -187,35 +188,35 @@ class LogEntry(TypedDict):
 
 
 class CpuUsage(TypedDict, total=False):
-    """Nanoseconds."""
+    """Nanoseconds; here and below null where the host doesn't count it."""
 
-    usage: Required[int]
-    user: int
-    system: int
-    throttled: int
+    usage: Required[int | None]
+    user: int | None
+    system: int | None
+    throttled: int | None
 
 
 class MemoryUsage(TypedDict, total=False):
     """Bytes; oomKills: how often the kernel ended a process for lack of memory."""
 
-    usage: Required[int]
+    usage: Required[int | None]
     limit: int | None
-    workingSet: int
+    workingSet: int | None
     oomKills: int
 
 
 class PidsUsage(TypedDict, total=False):
     """Processes and threads."""
 
-    current: Required[int]
+    current: Required[int | None]
     limit: int | None
 
 
 class IoUsage(TypedDict):
     """Bytes."""
 
-    read: int
-    written: int
+    read: int | None
+    written: int | None
 
 
 class Stats(TypedDict):

@@ -72,7 +72,7 @@ FLAGS = (
 #: What a bundle's config.json says instead.
 _OF_ROOTFS = (
     *("env", "workdir", "user", "cap-add", "cap-drop", "volume", "mount", "annotation"),
-    *("hostname", "read-only", "network", "seccomp", "tty", *(flag.name for flag in LIMITS)),
+    *("hostname", "read-only", "network", "seccomp", *(flag.name for flag in LIMITS)),
 )
 
 

@@ -89,7 +89,7 @@ def attach(call: Call, given: Options, arguments: Sequence[str]) -> int:
     keys = _keys(given)
     found = call.client.inspect(container)
     terminal = bool(found.get("terminal"))
-    stdin = not given.flag("no-stdin") and bool(found.get("stdin", terminal))
+    stdin = not given.flag("no-stdin") and bool(found.get("stdin"))
     with call.client.attach(container, stdin=stdin, logs=given.flag("logs")) as process:
         from orlop.terminal import join
 

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from orlop.types import Stats
 
 _DAY = 86400
+_PER_CENT = 1e7  # nanoseconds a second
 
 
 class Usage:
@@ -22,9 +23,10 @@ class Usage:
         self.name = name
         self.stats = stats
         self.seen = seen
-        self.memory = stats["memory"].get("workingSet", stats["memory"]["usage"])
+        memory = stats["memory"]
+        self.memory = memory.get("workingSet") or memory["usage"] or 0
         self.limit = stats["memory"].get("limit")
-        self.pids = stats["pids"]["current"]
+        self.pids = stats["pids"]["current"] or 0
         self.cpu = self.read = self.written = 0.0
         if before is not None:
             passed = (_clock(stats["time"]) - _clock(before.stats["time"])) % _DAY
@@ -34,10 +36,9 @@ class Usage:
         if not passed:
             return
         now = self.stats
-        # A container that began again counts from 0.
-        self.cpu = max(0.0, (now["cpu"]["usage"] - before["cpu"]["usage"]) / passed / 1e7)
-        self.read = max(0.0, (now["io"]["read"] - before["io"]["read"]) / passed)
-        self.written = max(0.0, (now["io"]["written"] - before["io"]["written"]) / passed)
+        self.cpu = _rate(now["cpu"]["usage"], before["cpu"]["usage"], passed) / _PER_CENT
+        self.read = _rate(now["io"]["read"], before["io"]["read"], passed)
+        self.written = _rate(now["io"]["written"], before["io"]["written"], passed)
 
     def by(self, column: str) -> float:
         """What it is sorted by."""
@@ -46,6 +47,11 @@ class Usage:
         if column == "memory":
             return float(self.memory)
         return self.read + self.written if column == "io" else float(self.pids)
+
+
+def _rate(now: int | None, before: int | None, passed: float) -> float:
+    """A second; 0 where it isn't counted, or counts from 0 again."""
+    return max(0.0, ((now or 0) - (before or 0)) / passed)
 
 
 def _clock(time: str) -> float:

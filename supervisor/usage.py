@@ -50,7 +50,7 @@ def measure(runtime_root: str, runtime_id: str) -> dict[str, object]:
             "oomKills": oom_kills,
         },
         "pids": {"current": pids.get("current"), "limit": _limit(pids.get("limit"))},
-        "io": {name: _sum(io, name) for name in ("read", "write")},
+        "io": {"read": _sum(io, "read"), "written": _sum(io, "write")},
     }
 
 

@@ -69,6 +69,7 @@ class Questions:
             "exitStatus": record.exit_status,
             "log": self._store.log_path(record),
             "terminal": bool(record.settings.get("terminal")),
+            "stdin": bool(record.settings.get("stdin")),
             "execs": container.processes.running(),
             "restart": self._store.restarts.policy(record),
             "health": health.figures(record.settings),

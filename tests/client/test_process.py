@@ -131,6 +131,20 @@ def test_a_terminal_has_a_size(running: orlop.Client) -> None:
     assert done.stdout.startswith(b"x\r\n")
 
 
+def test_logs_are_followed_to_the_end(client: orlop.Client, bundle: Bundle) -> None:
+    bundle.args("args", "hello", "--", "echo").write()
+    client.run("a", bundle=str(bundle.path), stdin=True)
+    with client.follow("a") as entries:
+        seen = ""
+        while "hello" not in seen:
+            seen += next(entries)["log"]
+        with client.attach("a", stdin=True) as process:
+            process.write(b"more\n")
+            process.close_stdin()
+        assert "more\n" in [entry["log"] for entry in entries]
+    assert client.wait("a")["exitStatus"] == 0
+
+
 def test_asyncio(orlopd: Orlopd, bundle: Bundle) -> None:
     bundle.args("args", "hello", "--", "echo").write()
 
