@@ -33,7 +33,16 @@ def test_a_run_measures_prints_and_keeps() -> None:
     assert picture.startswith("<svg ")
     assert "run true, ms</text>" in picture
     rows = {row["key"]: row["contenders"] for row in kept["rows"]}
-    assert {"run", "create", "exec", "life", "sequence", "daemon-run", "idle"} <= rows.keys()
+    assert {
+        "run",
+        "create",
+        "exec",
+        "life",
+        "sequence",
+        "daemon-run",
+        "daemon-exec",
+        "idle",
+    } <= rows.keys()
     assert {"floor", "orlop", "orlop warm"} <= rows["run"].keys()
     for contenders in rows.values():
         assert all(each["median"] >= 0 for each in contenders.values())
