@@ -14,9 +14,12 @@ from spec.errors import OrlopError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TypeVar
 
     from runtime.criu_options import CriuOptions
     from shim.protobuf import Table, Values
+
+    Result = TypeVar("Result")
 
 _ID_MAX = 2**32 - 2  # chown(2) takes the next one for "as it is"
 
@@ -100,19 +103,19 @@ def load(any_: Values | None) -> Options:
     """From an Any, or the lack of one. Raises RpcError."""
     if not any_ or not any_["type_url"]:
         return Options()
-    return Options(_read(any_, _values))
+    return _read(any_, lambda given: Options(_values(given)))
 
 
 def load_checkpoint(any_: Values | None) -> CheckpointOptions:
     """The same of Checkpoint's options."""
     if not any_ or not any_["type_url"]:
         return CheckpointOptions()
-    return CheckpointOptions(_read(any_, _checkpoint_values))
+    return _read(any_, lambda given: CheckpointOptions(_checkpoint_values(given)))
 
 
-def _read(any_: Values, values: Callable[[Values], Values]) -> Values:
+def _read(any_: Values, read: Callable[[Values], Result]) -> Result:
     try:
-        return values(any_)
+        return read(any_)
     except (Malformed, OrlopError, ValueError, TypeError) as error:
         text = f"options {any_['type_url']}: {error}"
         raise RpcError(ttrpc.INVALID_ARGUMENT, text) from error

@@ -113,6 +113,15 @@ def test_any_options_are_read_or_refused(name: str, value: bytes) -> None:
     assert found.root
 
 
+@given(st.sampled_from(["containerd.runc.v1.CheckpointOptions", "other"]), JSON | st.binary())
+def test_any_options_of_a_checkpoint_are_read_or_refused(name: str, value: object) -> None:
+    given = value if isinstance(value, bytes) else json.dumps(value).encode()
+    try:
+        options.load_checkpoint({"type_url": name, "value": given})
+    except RpcError as error:
+        assert name in error.message  # noqa: PT017 - either way is right
+
+
 @given(st.binary(max_size=120))
 @example(messages.BOOTSTRAP_PARAMS.encode({"instance_id": "c", "namespace": "n"}))
 def test_any_standard_input_of_start_is_parameters_or_options(stdin: bytes) -> None:
