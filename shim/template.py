@@ -44,17 +44,16 @@ def run() -> int:
     gc.collect()
     gc.freeze()  # what is here now is shared with the shims as long as nobody touches it
     while True:
-        idle, taken = _fork(channel, title)
+        taken = _fork(channel, title)
         try:
-            if not _until_taken(channel, idle, taken):
+            if not _until_taken(channel, taken):
                 return 0
         finally:
-            os.close(idle)
             os.close(taken)
 
 
-def _fork(channel: _socket.socket, title: Title) -> tuple[int, int]:
-    """Fork a shim that waits for its request; its pidfd, and what is closed once it has one.
+def _fork(channel: _socket.socket, title: Title) -> int:
+    """Fork a shim that waits for its request; what is closed once it has one, or has died.
 
     Where there is no room for a process, the next request is dropped, whose sender will see it.
     """
@@ -62,9 +61,6 @@ def _fork(channel: _socket.socket, title: Title) -> tuple[int, int]:
         taken, held = os.pipe2(os.O_CLOEXEC)
         try:
             pid = os.fork()
-            if pid:
-                os.close(held)
-                return os.pidfd_open(pid), taken
         except OSError as error:
             os.close(taken)
             os.close(held)
@@ -74,14 +70,16 @@ def _fork(channel: _socket.socket, title: Title) -> tuple[int, int]:
             if not data:
                 sys.exit(0)
             continue
+        if pid:
+            os.close(held)
+            return taken
         os.close(taken)
         _be_shim(channel, held, title)
 
 
-def _until_taken(channel: _socket.socket, idle: int, taken: int) -> bool:
+def _until_taken(channel: _socket.socket, taken: int) -> bool:
     """Wait until the idle shim has a request, or was killed. False: the other end is closed."""
     poll = select.poll()
-    poll.register(idle, select.POLLIN)
     poll.register(taken, select.POLLIN)
     poll.register(channel.fileno(), 0)
     ready = dict(poll.poll())
