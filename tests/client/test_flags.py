@@ -110,7 +110,7 @@ def test_what_is_no_mount(text: str) -> None:
 
 
 @pytest.fixture
-def web(orlopctl: Orlopctl, bundle: Bundle) -> Iterator[str]:
+def web(orlopctl: Orlopctl, bundle: Bundle) -> str:
     """A container `web` of a bundle, which sleeps."""
     bundle.args("sleep").write()
     orlopctl.does("run", "-d", "--name", "web", "-b", bundle.path)

@@ -7,6 +7,7 @@ the runtime takes from /dev, and exec.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import os
@@ -89,6 +90,64 @@ def test_a_swapped_null_device_masks_nothing_with_the_hosts_files(
     assert 0 in ends
     assert canary.read_text() == "the host's\n"
     assert swapper.stop()["swaps"] > 1000
+
+
+def test_a_swapped_terminal_becomes_no_console(
+    make_container: Callable[[Bundle], Container],
+    make_bundle: Callable[[], Bundle],
+    attacker: Callable[..., Attacker],
+    canary: Path,
+    tmp_path: Path,
+) -> None:
+    """CVE-2025-52565: the console's place, and the directory of terminals, are swapped for links.
+
+    The terminal itself is opened from its master (TIOCGPTPEER), by no path.
+    """
+    devices = tmp_path / "devices"
+    (devices / "pts").mkdir(parents=True)
+    (devices / "console").touch()
+    for name in ("pts", "console"):
+        (devices / f"{name}.link").symlink_to(f"/outside/{name}")
+    outside = tmp_path / "outside"
+    (outside / "pts").mkdir(parents=True)
+    canary.rename(outside / "console")
+    os.mknod(devices / "ptmx", 0o20666, os.makedev(5, 2))
+    swappers = [attacker("swap", devices / n, devices / f"{n}.link") for n in ("pts", "console")]
+    ends = set()
+    for _ in rounds():
+        bundle = make_bundle().args("tty", "--", "mounts")
+        drop_dev(bundle)
+        add(bundle, "/dev", "bind", devices, "bind")
+        add(bundle, "/dev/pts", "devpts", "devpts", "newinstance", "ptmxmode=0666")
+        add(bundle, "/outside", "bind", outside, "bind")
+        bundle.process["terminal"] = True
+        container = make_container(bundle)
+        bundle.write()
+        status, shown = at_a_terminal(container)
+        ends.add(status)
+        if status == 0:
+            assert "/dev/pts/0" in shown
+    assert 0 in ends
+    assert (outside / "console").read_text() == "the host's\n"
+    assert os.listdir(outside / "pts") == []
+    assert str(outside) not in Path("/proc/self/mountinfo").read_text()
+    assert all(swapper.stop()["swaps"] > 1000 for swapper in swappers)
+
+
+def at_a_terminal(container: Container) -> tuple[int, str]:
+    """`run` in the foreground with a terminal of its own: the status, and what it showed."""
+    master, slave = os.openpty()
+    argv = ("run", "--bundle", container.bundle.path, container.id)
+    process = subprocess.Popen(
+        container.cli.command(*argv), stdin=slave, stdout=slave, stderr=slave, env=ENVIRONMENT
+    )
+    os.close(slave)
+    text = b""
+    with contextlib.suppress(OSError):  # EIO: the last slave is closed
+        while data := os.read(master, 65536):
+            text += data
+    os.close(master)
+    return process.wait(limit(30)), text.decode(errors="replace")
 
 
 def test_a_swapped_working_directory_of_exec_stays_inside(
