@@ -13,8 +13,6 @@ from runtime import options
 from runtime.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.client.command import Orlopctl
     from tests.support.bundle import Bundle
 
@@ -110,7 +108,7 @@ def test_what_is_no_mount(text: str) -> None:
 
 
 @pytest.fixture
-def web(orlopctl: Orlopctl, bundle: Bundle) -> Iterator[str]:
+def web(orlopctl: Orlopctl, bundle: Bundle) -> str:
     """A container `web` of a bundle, which sleeps."""
     bundle.args("sleep").write()
     orlopctl.does("run", "-d", "--name", "web", "-b", bundle.path)
