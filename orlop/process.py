@@ -84,8 +84,8 @@ class Process:
 
     @property
     def has_pending(self) -> bool:
-        """Whether output is here already: of it, `fileno` says nothing any more."""
-        return bool(self._items)
+        """Whether something is here already: of it, `fileno` says nothing any more."""
+        return bool(self._items or self._connection.notifications)
 
     def pending(self) -> list[Output]:
         """All that came, once `fileno` is readable or `has_pending`."""

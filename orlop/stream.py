@@ -71,9 +71,18 @@ class Stream(Generic[Item]):
         """To be waited for with others: readable when `pending` has something new."""
         return self._connection.fileno()
 
+    @property
+    def has_pending(self) -> bool:
+        """Whether something is here already: of it, `fileno` says nothing any more."""
+        return bool(self._items or self._connection.notifications)
+
     def pending(self) -> list[Item]:
-        """All that came, once `fileno` is readable; none: the stream has ended, or not yet one."""
-        self._take()
+        """All that came, once `fileno` is readable or `has_pending`.
+
+        None: the stream has ended, or what came is not yet a whole one.
+        """
+        if not self._items:
+            self._take()
         found, self._items = self._items, []
         return found
 

@@ -79,6 +79,7 @@ class _Session:
         if self._terminal:
             self._resize()
         while not self._process.ended:
+            self._settle()
             poll = select.poll()
             poll.register(self._process.fileno(), select.POLLIN)
             poll.register(self._signals.fileno(), select.POLLIN)
@@ -103,6 +104,9 @@ class _Session:
             data, fd = output.data, 2 if output.stream == "stderr" else 1
             while data:
                 data = data[os.write(fd, data) :]
+
+    def _settle(self) -> None:
+        """Whether the input was taken: its answer may have come while we waited for another."""
         try:
             if self._writing and self._process.is_taken(self._writing):
                 self._writing = 0

@@ -64,8 +64,9 @@ class _Live:
         while True:
             self._screen.draw(self._board.lines(*self._screen.size, time.monotonic()))
             # Where nothing comes, nothing runs any more: drawn again, to say so.
-            ready = {fd for fd, _ in poll.poll(self._board.interval * 1000)}
-            if self._stream.fileno() in ready:
+            here = self._stream.has_pending
+            ready = {fd for fd, _ in poll.poll(0 if here else self._board.interval * 1000)}
+            if here or self._stream.fileno() in ready:
                 for stats in self._stream.pending():
                     self._board.add(stats, time.monotonic())
             if self._signals.fileno() in ready:

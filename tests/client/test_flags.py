@@ -13,8 +13,6 @@ from runtime import options
 from runtime.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.client.command import Orlopctl
     from tests.support.bundle import Bundle
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import copy
 import json
+import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -151,3 +153,26 @@ def test_every_public_name_is_there() -> None:
         assert getattr(orlop, name).__doc__
     with pytest.raises(AttributeError):
         _ = orlop.nothing
+
+
+def test_what_comes_with_the_answer_needs_no_more_waiting(tmp_path: Path) -> None:
+    """Of what was read together with an answer, the descriptor says nothing any more."""
+    output = {"subscription": 1, "stream": "stdout", "data": "eA=="}
+    data = line(id=1, result={"subscription": 1}) + line(method="output", params=output)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "s"))
+        listener.listen()
+
+        def serve() -> None:
+            peer, _ = listener.accept()
+            with peer:
+                peer.recv(65536)
+                peer.sendall(data)
+
+        server = threading.Thread(target=serve)
+        server.start()
+        with orlop.Process(str(tmp_path / "s"), "a", Call("container.exec", {})) as process:
+            server.join()
+            assert process.has_pending
+            assert [output.data for output in process.pending()] == [b"x"]
+            assert not process.has_pending
