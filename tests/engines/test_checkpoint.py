@@ -54,6 +54,9 @@ class TestContainerd:
         containerd.remove_all()
         containerd("container", "restore", "--live", "c", image)
         assert containerd.status("c") == "RUNNING"
+        bundle = "/run/containerd/io.containerd.runtime.v2.task/default/c"
+        called = containerd.room.path(f"{bundle}/runtime").read_text()
+        assert called == str(runtime.path)  # ctr drops its options now and then
         containerd(*in_c, "mkfifo", "/up")  # the checkpoint has no files
         containerd("task", "kill", "--signal", "SIGUSR1", "c")
         containerd(*in_c, *hears("same"))
