@@ -37,6 +37,14 @@ def stat(pid: int) -> tuple[str, int]:
     return fields[0], int(fields[19]) - _boot_shift()
 
 
+def runs(pid: int) -> bool:
+    """Whether a process has this pid and has not ended: a zombie has."""
+    try:
+        return stat(pid)[0] not in _ZOMBIE
+    except ProcessLookupError:
+        return False
+
+
 def _boot_shift() -> int:
     """Clock ticks by which our time namespace moves CLOCK_BOOTTIME."""
     try:

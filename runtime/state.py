@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 VERSION = 1
 SOCKET = "start.sock"
 _FILE = "state.json"
+_ATTEMPTS = 100
 _ROOT = "/run/orlop"
 _ID_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.")
 _ID_MAX = 1024  # as containerd's; NAME_MAX of the file system decides below that
@@ -50,6 +51,18 @@ def _is_unprivileged() -> bool:
     if os.geteuid() != 0:
         return True
     return not host.in_initial_user_namespace() and os.environ.get("USER") != "root"
+
+
+def _make_part(root: str, part: str) -> None:
+    """Make a directory in the root. Whoever deletes the root's last container removes that."""
+    for _ in range(_ATTEMPTS):
+        make_root(root)
+        try:
+            os.mkdir(part, 0o700)
+        except FileNotFoundError:
+            continue
+        return
+    raise OrlopError(f"state root {root}: removed again and again while a container was made")
 
 
 def make_root(root: str) -> None:
@@ -234,9 +247,8 @@ class Directory:
     def reserve(cls, root: str, record: Record) -> Directory:
         """Make the directory with its record in it, at once. Raises AlreadyExists."""
         check_id(record.id)
-        make_root(root)
         part = os.path.join(root, f"~{record.id}.{os.getpid()}")
-        os.mkdir(part, 0o700)
+        _make_part(root, part)
         directory = cls(root, record.id, -1)
         try:
             directory.fd = os.open(part, os.O_RDONLY | os.O_DIRECTORY)
@@ -352,7 +364,7 @@ def remove_leftovers(root: str, container_id: str) -> bool:
     prefix = f"~{container_id}."
     for name in _names(root):
         pid = name[len(prefix) :]
-        if not name.startswith(prefix) or not pid.isdigit() or os.path.exists(f"/proc/{pid}"):
+        if not name.startswith(prefix) or not pid.isdigit() or processes.runs(int(pid)):
             continue
         path = os.path.join(root, name)
         directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)

@@ -35,6 +35,8 @@ def delete(flags: Flags) -> int:
         from shim.works import Place, do_delete
 
         do_delete(Place(container_id, bundle, root, namespace))
+    else:
+        exits.clear(bundle)  # of a shim that was killed just then
     _remove_socket(bundle)
     values = {"pid": pid, "exit_status": end.status, "exited_at": timestamp(end.at)}
     sys.stdout.buffer.write(messages.DELETED.encode(values))

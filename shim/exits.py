@@ -129,16 +129,19 @@ def forget(bundle: str, exec_id: str) -> None:
 
 
 def clear(bundle: str) -> None:
-    """Remove all that is kept of a container, the address excepted. Raises OSError."""
+    """Remove all that is kept of a container, the address excepted. Raises OSError.
+
+    The record goes first: as long as it is there, so is an exit that anybody was told of.
+    """
     try:
         place = _opened(bundle)
     except FileNotFoundError:
         return
     try:
+        for name in (RECORD, INIT_PID):
+            _remove(place, name)
         for directory in (_DIRECTORY, _CRIU):
             _remove_directory(place, directory)
-        for name in (INIT_PID, RECORD):
-            _remove(place, name)
     finally:
         os.close(place)
 

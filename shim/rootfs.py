@@ -101,12 +101,13 @@ def _shortened(data: Sequence[str]) -> list[str]:
 def unmount(rootfs: str) -> None:
     """Take away all that is mounted there, at once, whoever uses it (MNT_DETACH).
 
-    Nothing mounted there, or no such directory, is fine. Raises OSError.
+    Nothing mounted there, or no such directory, is fine. Raises OSError, OrlopError.
     """
-    for _ in range(_STACK):
+    for _ in range(_STACK + 1):
         try:
             syscalls.umount2(rootfs, syscalls.MNT_DETACH)
         except OSError as error:
             if error.errno in (errno.EINVAL, errno.ENOENT):
                 return
             raise
+    raise OrlopError(f"rootfs: {rootfs}: more than {_STACK} mounts on one another")

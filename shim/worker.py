@@ -8,10 +8,13 @@ the work is done; what it started is then the shim's child, because the shim is 
 
 from __future__ import annotations
 
+import _signal
 import _socket
 import marshal
 import os
 import sys
+
+import prctl
 
 from native import syscalls
 from runtime.errors import AlreadyExists, NotFound, WrongStatus
@@ -83,6 +86,7 @@ class Workers:
         keep: descriptors that the work needs. heard: gets what the worker tells meanwhile.
         """
         ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+        shim = os.getpid()
         try:
             pid = os.fork()
         except OSError as error:
@@ -91,7 +95,7 @@ class Workers:
             done(None, RpcError(ttrpc.RESOURCE_EXHAUSTED, f"fork: {error.strerror}"))
             return
         if pid == 0:
-            _work(work, theirs, [*keep, theirs.fileno()])
+            _work(work, theirs, [*keep, theirs.fileno()], shim)
         theirs.close()
         _Worker(self, self._loop, ours, done, heard)
         self._busy.add(ours.fileno())
@@ -165,10 +169,14 @@ def refuse(call: Call, verb: str, error: RpcError) -> None:
     call.fail(error.code, f"OCI runtime {verb} failed: {error.message}", error.details)
 
 
-def _work(work: Work, connection: _socket.socket, keep: Sequence[int]) -> None:
+def _work(work: Work, connection: _socket.socket, keep: Sequence[int], shim: int) -> None:
     """The child's life: no way leads back into the shim's loop."""
     status = 1
     try:
+        # What a killed shim's worker would still do, `delete` does, and not both at once.
+        prctl.set_pdeathsig(_signal.SIGKILL)
+        if os.getppid() != shim:
+            os._exit(status)
         _close_others(keep)
         channel = Channel(connection)
         try:

@@ -177,6 +177,10 @@ def do_delete(place: Place, channel: Channel | None = None) -> None:
             channel.tell(f"{WARNING} {warning}")
     if mounted:
         rootfs.unmount(place.rootfs)
+    try:
+        os.rmdir(place.root)  # the namespace's; a Create that comes now makes it anew
+    except OSError:
+        pass  # it has other containers, or is gone
     exits.clear(place.bundle)
 
 

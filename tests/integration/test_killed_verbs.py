@@ -21,6 +21,7 @@ import pytest
 from tests.support import waiting
 from tests.support.cli import ENVIRONMENT, is_orlop
 from tests.support.features import requires
+from tests.support.killer import KILLED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,39 +35,6 @@ pytestmark = [
     pytest.mark.skipif(not is_orlop(), reason="looks into this runtime's calls"),
 ]
 
-#: Runs a command line of the runtime, killed before call LIMIT of those that have effects.
-KILLER = """
-import os, sys
-limit, launcher = int(sys.argv[1]), sys.argv[2]
-del sys.argv[1:3]
-effects = frozenset(
-    "chmod chown fchown kill link memfd_create mkdir pidfd_send_signal posix_spawn rename rmdir"
-    " sendfile symlink unlink waitpid write bind close connect flock listen poll recv recvmsg send"
-    " sendmsg shutdown socketpair".split()
-)
-calls = 0
-
-def is_effect(call):
-    if getattr(call, "__module__", None) == "native._syscalls":
-        return True
-    # of descriptors that are closed, only a socket's other end sees it
-    if call.__name__ == "close" and type(call.__self__).__name__ != "socket":
-        return False
-    return call.__name__ in effects
-
-def count(frame, event, argument):
-    global calls
-    if event == "c_call" and is_effect(argument):
-        calls += 1
-        if calls == limit:
-            os.kill(os.getpid(), 9)
-
-with open(launcher) as file:
-    text = file.read()
-sys.setprofile(count)
-exec(compile(text, launcher, "exec"))
-"""
-KILLED = [sys.executable, "-IS", "-c", KILLER]
 LAUNCHER = Path(sys.executable).with_name("orlop-cold")
 #: Fewer would mean that the calls are not seen any more.
 LEAST = {"create": 30, "start": 5, "exec": 10, "delete": 10}
@@ -77,7 +45,7 @@ def is_killed(orlop: Cli, point: int, *argv: str) -> bool:
     out = orlop.directory / "killed.out"
     with out.open("wb") as file:  # a pipe's end would come only with the container's
         status = subprocess.run(
-            [*KILLED, str(point), str(LAUNCHER), "--root", str(orlop.root), *argv],
+            [*KILLED, str(point), "any", "", str(LAUNCHER), "--root", str(orlop.root), *argv],
             env=ENVIRONMENT,
             stdin=subprocess.DEVNULL,
             stdout=file,

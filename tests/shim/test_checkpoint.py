@@ -66,7 +66,8 @@ def test_a_container_goes_on_from_its_checkpoint(
     assert (state["pid"], state["status"]) == (pid, RUNNING)
     client.call("Kill", id=shim.id, signal=10)
     assert out.read_until(b"SIGUSR1\n") == b"SIGUSR1\n"
-    shim.end(client)
+    assert client.call("Wait", id=shim.id)["exit_status"] == 0
+    shim.finish(client)
     shim.events.wait("/tasks/delete")
     assert shim.events.topics(shim.id)[-4:] == ["create", "start", "exit", "delete"]
     assert not (bundle.path / "criu").exists()

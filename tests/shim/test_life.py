@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from native import syscalls
 from shim import ttrpc
 from shim.messages import DELETED, RUNC_OPTIONS
 from shim.ttrpc import RpcError
@@ -443,6 +444,32 @@ def test_rootfs_mounts_come_and_go(shim: Shim, bundle: Bundle, tmp_path: Path) -
     assert client.call("Wait", id=shim.id)["exit_status"] == 0
     shim.finish(client)
     assert list(bundle.rootfs.iterdir()) == []
+
+
+def test_delete_can_be_called_again_after_a_failed_unmount(
+    shim: Shim, bundle: Bundle, tmp_path: Path
+) -> None:
+    """More mounts than it takes away at once; that they are busy is no reason to fail."""
+    lower = tmp_path / "lower"
+    bundle.rootfs.rename(lower)
+    bundle.rootfs.mkdir()
+    bundle.args("true")
+    client = shim.start()
+    shim.create(client, rootfs=[{"type": "bind", "source": str(lower), "options": ["rbind"]}])
+    client.call("Start", id=shim.id)
+    client.call("Wait", id=shim.id)
+    for _ in range(66):
+        syscalls.mount("none", str(bundle.rootfs), "tmpfs", 0, "")
+    busy = os.open(bundle.rootfs, os.O_PATH)
+    with pytest.raises(RpcError) as error:
+        client.call("Delete", id=shim.id)
+    assert "more than 64 mounts on one another" in error.value.message
+    assert client.call("State", id=shim.id)["status"] == STOPPED
+    shim.finish(client)
+    os.close(busy)
+    assert list(bundle.rootfs.iterdir()) == []
+    shim.events.wait("/tasks/delete")
+    assert shim.events.topics(shim.id).count("exit") == 1
 
 
 @pytest.mark.parametrize("layout", ["file", "cri", "json"])

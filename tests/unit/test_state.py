@@ -394,3 +394,39 @@ def test_the_standards_state_has_a_pid_only_where_there_is_a_process() -> None:
     assert state.oci_state(record, "stopped")["pid"] == 0
     record.init = None
     assert state.oci_state(record, "creating")["pid"] == 0
+
+
+def test_what_a_zombie_left_is_removed(tmp_path: Path) -> None:
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    left = tmp_path / f"~c1.{pid}"
+    left.mkdir()
+    try:
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        assert state.remove_leftovers(str(tmp_path), "c1")
+    finally:
+        os.waitpid(pid, 0)
+    assert not left.exists()
+
+
+def test_a_root_that_goes_with_its_last_container_is_made_anew(tmp_path: Path) -> None:
+    root, over = tmp_path / "root", threading.Event()
+
+    def remove() -> None:
+        while not over.is_set():
+            try:
+                root.rmdir()
+            except OSError:
+                continue
+
+    remover = threading.Thread(target=remove)
+    remover.start()
+    try:
+        for _ in range(500):
+            directory = Directory.reserve(str(root), a_record())
+            directory.remove()
+            directory.close()
+    finally:
+        over.set()
+        remover.join()
