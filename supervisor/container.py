@@ -15,6 +15,7 @@ from runtime.state import now
 from shim import exits
 from shim.ttrpc import RpcError
 from spec.errors import OrlopError
+from supervisor import usage
 from supervisor.exit import Exit, expected
 from supervisor.failure import NOT_FOUND, WRONG_STATE, Failure
 from supervisor.health import Health
@@ -251,10 +252,9 @@ class Container:
         kept = exits.read(self.record.bundle)
         if status is None:
             self.shim.disconnect()
-        if status is None and kept is not None:
-            status = kept[1].status
-        elif status is None:
-            status = await self.shim.clean_up()
+            status = kept[1].status if kept is not None else await self.shim.clean_up()
+        elif kills := usage.oom_kills(self._store.runtime_root, self.record.runtime_id):
+            self._store.save(self.record, "oom", kills=kills)
         self.processes.container_ended()
         self.record.status, self.record.exit_status = "stopped", status
         self.record.exited_at, self.record.pid = now(), 0

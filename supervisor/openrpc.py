@@ -20,8 +20,35 @@ def document(methods: Mapping[str, Method]) -> dict[str, object]:
     return {
         "openrpc": "1.3.2",
         "info": {"title": "orlopd", "version": API_VERSION},
-        "methods": [_method(method) for method in methods.values()],
+        "methods": [*map(_method, methods.values()), _CANCEL],
+        "components": {
+            "errors": {
+                _error_name(code): {"code": code, "message": meaning}
+                for code, meaning in CODES.items()
+            }
+        },
     }
+
+
+#: The one method that is about a connection's other requests, and so none of the table's.
+_CANCEL = {
+    "name": "rpc.cancel",
+    "summary": "Cancel a request of the same connection; whether there was one",
+    "paramStructure": "by-name",
+    "params": [
+        {
+            "name": "id",
+            "required": True,
+            "schema": {"type": ["string", "number", "null"], "description": "the request's id"},
+        }
+    ],
+    "result": {"name": "result", "schema": {"type": "boolean"}},
+}
+
+
+def _error_name(code: int) -> str:
+    """A key of components: letters, digits, dots and dashes."""
+    return f"error-{code}" if code > 0 else f"json-rpc{code}"
 
 
 def _method(method: Method) -> dict[str, object]:
@@ -34,6 +61,7 @@ def _method(method: Method) -> dict[str, object]:
             {"name": n, "required": n in method.required, "schema": method.params[n]} for n in names
         ],
         "result": {"name": "result", "schema": method.result},
+        "errors": [{"$ref": f"#/components/errors/{_error_name(code)}"} for code in CODES],
     }
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from runtime.container import Container
 from runtime.state import now
+from spec.errors import OrlopError
 from supervisor.failure import WRONG_STATE, Failure
 
 if TYPE_CHECKING:
@@ -52,6 +53,21 @@ def measure(runtime_root: str, runtime_id: str) -> dict[str, object]:
         "pids": {"current": pids.get("current"), "limit": _limit(pids.get("limit"))},
         "io": {"read": _sum(io, "read"), "written": _sum(io, "write")},
     }
+
+
+def oom_kills(runtime_root: str, runtime_id: str) -> int:
+    """How many processes the kernel ended for want of memory; 0 where that can't be known."""
+    try:
+        container = Container.open(runtime_root, runtime_id)
+    except OrlopError:
+        return 0
+    try:
+        cgroup = container.cgroup()
+        return cgroup.oom_kills() if cgroup is not None and cgroup.mode != "none" else 0
+    except OSError:
+        return 0
+    finally:
+        container.close()
 
 
 def _limit(value: int | None) -> int | None:

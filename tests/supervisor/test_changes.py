@@ -77,6 +77,14 @@ def test_figures_grow_and_stream(client: Client, rootfs: Path) -> None:
     assert refused.value.data["pointer"] == "/id"
 
 
+def test_out_of_memory_is_told_before_the_exit(client: Client, rootfs: Path) -> None:
+    limits = {"memory": 4 << 20, "swap": 4 << 20}
+    client.call("events.subscribe", since=0)
+    run(client, rootfs, "", args=["/bin/probe", "mem", "32768"], limits=limits)
+    assert client.call("container.wait", id="a")["exitStatus"] == 128 + signal.SIGKILL
+    assert [_take(client) for _ in range(4)] == ["create", "start", "oom", "exit"]
+
+
 def test_processes_have_details(client: Client, rootfs: Path) -> None:
     run(client, rootfs, "busybox sleep 1001 & wait", user="7")
     found = {process["command"]: process for process in client.call("container.ps", id="a")}
