@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 
 from shim.loop import READ, WRITE
 
@@ -111,6 +112,18 @@ class Copy:
         self._push()
         if self._last:
             self.finish()
+
+    def settle(self) -> None:
+        """Copy what is there now; if its writer has gone, that ends it.
+
+        For who asks, before the loop has come to it, whether the writer has gone.
+        """
+        poll = select.poll()
+        poll.register(self._source, select.POLLIN)
+        for _ in range(_PIPE_MAX // _CHUNK):
+            if self.ended or self._pending or not poll.poll(0):
+                return
+            self._on_readable(0)
 
     def finish(self) -> None:
         """Copy what is there, as soon as the sink takes it, and end.

@@ -195,6 +195,8 @@ class Stdio:
         source = attached.take(0)
         if source < 0:
             return
+        if self._input is not None:
+            self._input.settle()
         if self._keyboard is None or (self._input is not None and not self._input.ended):
             os.close(source)
             why = "is closed" if self._keyboard is None else "is written by somebody else"
