@@ -44,6 +44,13 @@ class Restarts:
         count = record.settings.get("restarts", 0)
         return {"policy": chosen["policy"], "maximum": chosen.get("maximum", 0), "count": count}
 
+    def change(self, container: Container, policy: dict[str, Any]) -> None:
+        """Another policy from now on; one that has ended and would go on by it does."""
+        record = container.record
+        record.settings = {**record.settings, "restart": policy, "restarts": 0}
+        self._store.save(record, "update", restart=policy)
+        self.has_ended(container)
+
     def hold(self, record: Record) -> None:
         """Somebody wants its end: it is not started again until somebody starts it."""
         if self.policy(record)["policy"] != "no" and not record.settings.get("ended"):

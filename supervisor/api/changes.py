@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from shim import messages
 from supervisor import creation, short_spec
-from supervisor.api import schemas, views
+from supervisor.api import policies, schemas, views
 from supervisor.api.schemas import FLAG, ID, LABELS, NOTHING, OBJECT, TEXT
 from supervisor.failure import INVALID_PARAMS, Failure
 from supervisor.method import Method
@@ -53,10 +53,10 @@ class Changes:
         return [
             Method(
                 "container.update",
-                "Change its limits; those that are not named stay as they are",
+                "Change its limits, or when it is started again; what is not named stays as it is",
                 self.update,
-                {"id": ID, "limits": schemas.LIMITS},
-                ("id", "limits"),
+                {"id": ID, "limits": schemas.LIMITS, "restart": policies.PARAMETERS["restart"]},
+                ("id",),
                 result=NOTHING,
             ),
             Method(
@@ -96,13 +96,19 @@ class Changes:
     async def update(self, _call: Call, params: Params) -> None:
         """`container.update`."""
         container = self._store.get(params["id"])
+        if "limits" in params:
+            await self._limit(container, params["limits"])
+        if "restart" in params:
+            self._store.restarts.change(container, params["restart"])
+
+    async def _limit(self, container: Container, limits: Params) -> None:
         client = container.client("created", "running", "paused")
-        wanted = short_spec.resources(params["limits"])
+        wanted = short_spec.resources(limits)
         resources = {"type_url": _RESOURCES, "value": json.dumps(wanted).encode()}
 
         async def update() -> None:
             await client.call("Update", resources=resources)
-            self._store.save(container.record, "update", limits=params["limits"])
+            self._store.save(container.record, "update", limits=limits)
 
         await asyncio.shield(self._store.spawn(update()))
 

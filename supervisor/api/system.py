@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from typing import TYPE_CHECKING
 
+from runtime.features import features
 from runtime.version import VERSION
 from supervisor import openrpc
 from supervisor.api import metrics, views
@@ -44,7 +46,7 @@ class System:
             ),
             Method(
                 "system.info",
-                "Directories, pid, containers by status",
+                "Directories, pid, containers by status, the host, the runtime's features",
                 self.info,
                 {},
                 result=OBJECT,
@@ -85,6 +87,8 @@ class System:
             "pid": os.getpid(),
             "containers": metrics.containers(store),
             "lastEvent": store.records.last_event(),
+            "host": views.host(),
+            "features": await asyncio.to_thread(features),
             "planner": store.planner.pid if store.planner else 0,
         }
 

@@ -3,7 +3,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
+
+from runtime.cgroups import host as cgroup_host
+from spec.errors import OrlopError
 
 if TYPE_CHECKING:
     from supervisor.container import Container
@@ -26,3 +30,15 @@ def state(container: Container) -> dict[str, object]:
     if record.settings.get("annotations"):
         found["annotations"] = record.settings["annotations"]
     return {**found, "pid": record.pid} if record.pid else found
+
+
+def host() -> dict[str, object]:
+    """The machine: memory in bytes; cgroup is v1, hybrid or v2, "" where there is none."""
+    about = os.uname()
+    try:
+        mode = cgroup_host.detect().mode
+    except OrlopError:
+        mode = ""
+    pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
+    return {"name": about.nodename, "kernel": about.release, "machine": about.machine,
+            "processors": os.cpu_count(), "memory": pages * size, "cgroup": mode}  # fmt: skip

@@ -16,6 +16,7 @@ import pytest
 from supervisor import failure, jsonrpc
 from supervisor.connection import REQUESTS
 from tests.supervisor.conftest import PROGRAM, Refused
+from tests.support import hierarchies
 from tests.support.cli import ENVIRONMENT
 from tests.support.features import NOBODY, requires
 from tests.support.waiting import limit
@@ -219,3 +220,10 @@ def test_a_directory_that_others_can_change_is_refused(tmp_path: Path, how: str)
     assert "others may write to it" in result.stderr
     assert "Traceback" not in result.stderr
     assert list(root.iterdir()) == []
+
+
+def test_info_tells_of_the_host_and_of_what_can_be_done(client: Client) -> None:
+    info = client.call("system.info")
+    assert info["host"]["cgroup"] == hierarchies.mode()
+    assert info["host"]["kernel"] == os.uname().release
+    assert "mount" in info["features"]["linux"]["namespaces"]

@@ -62,6 +62,19 @@ def topics(client: Client, last: str) -> list[str]:
     return found
 
 
+def test_a_policy_can_be_changed_while_it_runs_and_after(client: Client, bundle: Bundle) -> None:
+    run(client, bundle, "exit", "3")
+    client.event("exit")
+    client.call("container.update", id="a", restart={"policy": "on-failure", "maximum": 1})
+    assert client.event("update")["data"] == {"restart": {"policy": "on-failure", "maximum": 1}}
+    assert client.event("restart")["data"] == {"count": 1}
+    client.event("exit")
+    client.call("container.update", id="a", restart={"policy": "no"})
+    assert client.call("container.inspect", id="a")["restart"]["policy"] == "no"
+    client.call("container.delete", id="a")
+    assert topics(client, "delete") == ["update", "delete"]
+
+
 def test_without_a_policy_it_stays_down(client: Client, bundle: Bundle) -> None:
     run(client, bundle, "exit", "1")
     client.event("exit")
