@@ -56,11 +56,15 @@ def _is_unprivileged() -> bool:
 def _make_part(root: str, part: str) -> None:
     """Make a directory in the root. Whoever deletes the root's last container removes that."""
     for _ in range(_ATTEMPTS):
-        make_root(root)
         try:
+            make_root(root)
             os.mkdir(part, 0o700)
         except FileNotFoundError:
             continue
+        except FileExistsError:
+            if os.path.isfile(root) or os.path.islink(root):
+                raise
+            continue  # os.makedirs found it, and then it was gone
         return
     raise OrlopError(f"state root {root}: removed again and again while a container was made")
 

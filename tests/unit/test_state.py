@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -10,6 +11,7 @@ import re
 import stat
 import subprocess
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -411,22 +413,19 @@ def test_what_a_zombie_left_is_removed(tmp_path: Path) -> None:
 
 
 def test_a_root_that_goes_with_its_last_container_is_made_anew(tmp_path: Path) -> None:
-    root, over = tmp_path / "root", threading.Event()
+    """Two who make and remove containers, and the root with the last one, as shims do."""
+    root = tmp_path / "root"
 
-    def remove() -> None:
-        while not over.is_set():
-            try:
-                root.rmdir()
-            except OSError:
-                continue
-
-    remover = threading.Thread(target=remove)
-    remover.start()
-    try:
-        for _ in range(500):
-            directory = Directory.reserve(str(root), a_record())
+    def live(container_id: str) -> None:
+        for _ in range(300):
+            record = a_record()
+            record.id = container_id
+            directory = Directory.reserve(str(root), record)
             directory.remove()
             directory.close()
-    finally:
-        over.set()
-        remover.join()
+            with contextlib.suppress(OSError):  # not empty, or gone
+                root.rmdir()
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(live, ("c1", "c2")))
+    assert not root.exists()
