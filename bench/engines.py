@@ -80,7 +80,7 @@ def _containerd(
 
     return {
         "orlop shim": run("ours", "--runtime", str(peers.SHIM)),
-        "containerd shim, runc": run("theirs"),
+        "containerd shim, runc": run("theirs", "--runc-binary", peers.find("runc") or "runc"),
         "containerd shim, orlop": run("mixed", "--runc-binary", str(peers.ORLOP)),
     }
 
