@@ -116,7 +116,8 @@ static int start_hook(struct context *ctx, const struct plan_op *op, char **argv
 		SYS(waitid, P_PID, pid, NULL, 4 /* WEXITED */, NULL);
 		close_fd(pidfd);
 		ctx->step = "execve";
-		return -error;
+		/* linux/err.h: MAX_ERRNO is 4095. */
+		return error > 0 && error < 4096 ? -error : -EINVAL;
 	}
 	return (int)pid;
 }

@@ -26,6 +26,7 @@ pytestmark = [requires("root"), pytest.mark.slow]
 _CYCLES, _WARM = 1000, 100
 _AT_ONCE = 100
 _GROWTH_KB = 256
+_TURNS = 200
 
 
 def values(shim: Shim, bundle: Bundle, name: str) -> dict[str, object]:
@@ -52,6 +53,18 @@ def held(pid: int, cgroup: str) -> tuple[int, int, int]:
     return len(os.listdir(f"/proc/{pid}/fd")), mounts, len(list(hierarchies.below(cgroup)))
 
 
+def settled(client: Client, shim: Shim, cgroup: str) -> tuple[int, int, int]:
+    """The least of it in some turns of the shim's loop.
+
+    The channel of the last call's worker is closed when that has ended, after the answer.
+    """
+    found = []
+    for _ in range(_TURNS):
+        client.call("State", id=shim.id)
+        found.append(held(shim.pid, cgroup))
+    return min(found)
+
+
 def test_a_thousand_containers_leave_a_shim_as_it_was(
     shim: Shim, cgroup: str, make_bundle: Callable[[], Bundle]
 ) -> None:
@@ -62,13 +75,13 @@ def test_a_thousand_containers_leave_a_shim_as_it_was(
     before: tuple[int, tuple[int, int, int]] = (0, (0, 0, 0))
     for number in range(_CYCLES):
         if number == _WARM:
-            before = private(shim.pid), held(shim.pid, cgroup)
+            before = private(shim.pid), settled(client, shim, cgroup)
         name = f"n{number}"
         client.call("Create", **values(shim, other, name))
         client.call("Start", id=name)
         assert client.call("Wait", id=name)["exit_status"] == 0
         client.call("Delete", id=name)
-    assert held(shim.pid, cgroup) == before[1]
+    assert settled(client, shim, cgroup) == before[1]
     assert private(shim.pid) - before[0] < _GROWTH_KB
     client.call("Delete", id=shim.id)
     client.call("Shutdown", id=shim.id)

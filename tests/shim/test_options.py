@@ -12,6 +12,7 @@ import pytest
 
 from shim import messages
 from tests.shim.conftest import NAMESPACE, OPTIONS
+from tests.shim.test_life import run
 from tests.support import hierarchies
 from tests.support.features import requires
 from tests.support.waiting import ended
@@ -95,15 +96,16 @@ def test_without_pivot_root_the_root_is_moved(shim: Shim, bundle: Bundle) -> Non
 def test_all_processes_get_a_signal_to_all(shim: Shim, bundle: Bundle) -> None:
     """Kill with `all`, of a container without a pid namespace, where each has to be signalled."""
     bundle.drop_namespace("pid")
-    bundle.args("fork", "1")
+    bundle.args("sleep")
     client, out = shim.start(), shim.fifo("out")
     shim.create(client, stdout=out.path)
     client.call("Start", id=shim.id)
-    pids = [process["pid"] for process in client.call("Pids", id=shim.id)["processes"]]
+    out.read_until(b"ready")
+    run(client, shim, "e1", "/bin/probe", "sleep")
     client.call("Kill", id=shim.id, signal=9, all=True)
     assert client.call("Wait", id=shim.id)["exit_status"] == 128 + 9
-    for pid in pids:
-        ended(pid)
+    assert client.call("Wait", id=shim.id, exec_id="e1")["exit_status"] == 128 + 9
+    client.call("Delete", id=shim.id, exec_id="e1")
     shim.finish(client)
 
 
