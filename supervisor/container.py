@@ -114,13 +114,13 @@ class Container:
         except (RpcError, OSError):
             await self._not_created()
             raise
-        # not written: until it is started, the next orlopd begins this anew
-        record.status, record.exit_status, record.exited_at = "created", None, None
+        record.status = "created"  # not written: until it is started, the next orlopd begins anew
         self.exit = expected()
         self._watch()
 
     def _running(self) -> None:
         self.record.status, self.record.started_at = "running", now()
+        self.record.exit_status, self.record.exited_at = None, None
         self._store.save(self.record, "start", pid=self.record.pid)
         self._check_health(is_new=True)
 
@@ -239,7 +239,8 @@ class Container:
         except (Lost, RpcError):
             status = None
         async with self._lock:
-            if self.record.status not in ("created", "running", "paused"):
+            is_over = self.record.status not in ("created", "running", "paused")
+            if is_over or self.shim.client is not client:
                 return
             try:
                 await self._stopped(status)
@@ -248,6 +249,9 @@ class Container:
 
     async def _stopped(self, status: int | None) -> None:
         """Record an exit, once; `status` None: the shim is gone, and with it all that it held."""
+        if self.record.status == "created" and self.record.started_at:
+            await self._not_started_again()
+            return
         reason = {} if status is not None else {"reason": "the shim died"}
         kept = exits.read(self.record.bundle)
         if status is None:
@@ -261,6 +265,15 @@ class Container:
         self._store.save(self.record, "exit", exitStatus=status, **reason)
         self.exit.set_result(Exit(status, self.record.exited_at))
         await self.shim.dispose()
+        self._store.restarts.has_ended(self)
+
+    async def _not_started_again(self) -> None:
+        """It has ended between its creation and its start: the exit before is the last one yet."""
+        await self.shim.dispose()
+        self.record.status, self.record.pid = "stopped", 0
+        self._store.save(self.record)
+        if not self.exit.done():
+            self.exit.set_result(Exit(self.record.exit_status, self.record.exited_at))
         self._store.restarts.has_ended(self)
 
     # -- after a restart of orlopd, or a step that failed
@@ -302,10 +315,7 @@ class Container:
             await self.shim.dispose()
             self._forget("delete" if status == "deleting" else "")
         elif status == "recreating":
-            await self.shim.dispose()
-            self.record.status, self.record.pid = "stopped", 0
-            self._store.save(self.record)
-            self._store.restarts.has_ended(self)
+            await self._not_started_again()
         elif status == "stopped":
             await self.shim.dispose()
             self._store.restarts.has_ended(self)

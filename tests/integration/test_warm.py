@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import subprocess
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -176,6 +177,17 @@ class TestForeground:
         return running
 
     @staticmethod
+    def until_it_waits(running: cli.Running) -> None:
+        """The caller has been told what to wait for, and what to call then: it has a file of it."""
+        directory = f"/proc/{running.process.pid}/fd"
+
+        end = time.monotonic() + limit(20)
+        while not any("orlop-texts" in os.readlink(f"{directory}/{fd}")
+                      for fd in os.listdir(directory)):  # fmt: skip
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
+    @staticmethod
     def calls(planner: Planner) -> int:
         return planner.log.read_text().count("a call of")
 
@@ -221,6 +233,7 @@ class TestForeground:
     ) -> None:
         idle = workers(planner)
         running = self.running(planner, container)
+        self.until_it_waits(running)
         for pid in idle:
             os.kill(pid, signal.SIGKILL)
         container.kill()
