@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A warm planner: everything is imported, and each call is done by a worker that was forked before.
 
-The interpreter's start and the imports are most of a cold call. A worker serves one call and ends,
-so that nothing of one call is left for the next (runtime.warm).
+The interpreter's start and the imports are most of a cold call. runtime.worker is a worker's life,
+runtime.warm one call.
 """
 
 from __future__ import annotations
@@ -15,19 +15,20 @@ import os
 import select
 import sys
 
-import prctl
-
 from runtime import warm
+from runtime.worker import Line, Worker
 from spec.errors import OrlopError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+#: Idle workers, ahead of the calls to come.
 IDLE = 2
+#: Workers that stay after many calls at once; each has some megabytes of its own.
+KEPT = 6
 #: Calls at once; more are told to do it themselves.
 MOST = 64
-_NOTE = 4  # bytes of a pid
 _FIRST_PASSED = 3  # sd_listen_fds(3)
 
 
@@ -110,92 +111,73 @@ class Planner:
         self._listener = listener
         self._tell = tell
         self._ours = warm.Surroundings.of("/proc/self", program)
-        self._notes, self._note = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        self._wakeup, self._woken = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._ends, self._end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._poll = select.poll()
+        self._lines: dict[int, tuple[int, Line]] = {}  # descriptor -> pid, and the line to it
         self._idle: set[int] = set()
-        self._busy: set[int] = set()
-        self._ended = False
 
     def run(self, ready: Callable[[], None]) -> None:
-        """Serve until SIGTERM or SIGINT. Calls that are being done are finished."""
+        """Serve until SIGTERM or SIGINT. Calls that are being done are finished.
+
+        Idle workers end with this process.
+        """
         for number in (_signal.SIGTERM, _signal.SIGINT):
-            _signal.signal(number, self._end)
-        _signal.signal(_signal.SIGCHLD, lambda *_: None)
-        _signal.set_wakeup_fd(self._woken)
+            _signal.signal(number, lambda *_: None)
+        _signal.set_wakeup_fd(self._end)
         gc.collect()
         gc.freeze()
-        poll = select.poll()
-        for fd in (self._notes, self._wakeup):
-            poll.register(fd, select.POLLIN)
+        self._poll.register(self._ends, select.POLLIN)
         self._fill()
         ready()
-        while not self._ended:
-            poll.poll()
-            self._drain_wakeups()
-            self._take_notes()
-            self._reap()
-            self._fill()
-        self._listener.close()
-        for pid in self._idle:
-            os.kill(pid, _signal.SIGKILL)
-
-    def _end(self, *_: object) -> None:
-        self._ended = True
-
-    def _drain_wakeups(self) -> None:
-        try:
-            while os.read(self._wakeup, 4096):
-                pass
-        except BlockingIOError:
-            pass
-
-    def _take_notes(self) -> None:
-        try:
-            while note := os.read(self._notes, _NOTE):
-                pid = int.from_bytes(note, sys.byteorder)
-                if pid in self._idle:
-                    self._idle.remove(pid)
-                    self._busy.add(pid)
-        except BlockingIOError:
-            pass
-
-    def _reap(self) -> None:
         while True:
-            try:
-                pid = os.waitpid(-1, os.WNOHANG)[0]
-            except ChildProcessError:
-                return
-            if not pid:
-                return
+            for fd, _ in self._poll.poll():
+                if fd == self._ends:
+                    return
+                self._hear(fd)
+            self._fill()
+
+    def _hear(self, fd: int) -> None:
+        """What a worker says, or its end."""
+        pid, line = self._lines[fd]
+        said = line.said()
+        if said == line.WORKS:
             self._idle.discard(pid)
-            self._busy.discard(pid)
+        elif said == line.ASKS and (pid in self._idle or len(self._lines) <= KEPT):
+            self._idle.add(pid)
+            line.answer(self._listener)
+        else:
+            self._idle.discard(pid)
+            self._poll.unregister(fd)
+            del self._lines[fd]
+            line.socket.close()
+            os.waitpid(pid, 0)
 
     def _fill(self) -> None:
         """Fork what is missing: beyond MOST a single worker that refuses, quickly."""
-        full = len(self._busy) >= MOST
+        full = len(self._lines) - len(self._idle) >= MOST
         while len(self._idle) < (1 if full else IDLE):
+            ours, its = Line.pair()
             try:
                 pid = os.fork()
             except OSError as error:
                 if error.errno not in (errno.EAGAIN, errno.ENOMEM):
                     raise
-                return  # the next end of a worker brings us here again
+                return  # the next word of a worker brings us here again
             if not pid:
-                self._work(refuse=full)
+                self._work(ours, its, refuse=full)
+            self._lines[ours.socket.fileno()] = pid, ours
+            self._poll.register(ours.socket, select.POLLIN)
             self._idle.add(pid)
 
-    def _work(self, *, refuse: bool) -> None:
+    def _work(self, ours: Line, its: Line, *, refuse: bool) -> None:
         """The worker's life."""
         try:
             _signal.set_wakeup_fd(-1)
-            for number in (_signal.SIGTERM, _signal.SIGINT, _signal.SIGCHLD):
-                _signal.signal(number, _signal.SIG_DFL)
-            prctl.set_pdeathsig(_signal.SIGKILL)  # whatever ends the planner, its idle workers go
-            descriptor, _ = self._listener._accept()  # type: ignore[attr-defined]  # noqa: SLF001
-            prctl.set_pdeathsig(0)
-            os.write(self._note, os.getpid().to_bytes(_NOTE, sys.byteorder))
-            if not refuse:
-                warm.serve(_socket.socket(fileno=descriptor), self._ours, self._tell)
+            for _, line in (*self._lines.values(), (0, ours)):
+                line.socket.close()
+            for fd in (self._ends, self._end, self._listener.detach()):
+                os.close(fd)
+            Worker(its, self._ours, self._tell).run(refuse=refuse)
         except BaseException as error:  # noqa: BLE001 - the worker's end, whatever it is
             _report(error)
         finally:

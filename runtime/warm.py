@@ -112,12 +112,16 @@ class Request:
 
 
 class Connection:
-    """The channel to the caller (native/client/protocol.h)."""
+    """The channel to the caller (native/client/protocol.h).
 
-    __slots__ = ("socket",)
+    is_left: the caller has all that it was to have.
+    """
+
+    __slots__ = ("is_left", "socket")
 
     def __init__(self, socket: _socket.socket) -> None:
         self.socket = socket
+        self.is_left = False
 
     def tell(
         self,
@@ -135,6 +139,12 @@ class Connection:
             payload = b"".join(fd.to_bytes(4, sys.byteorder) for fd in fds)
             control = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, payload)]
         self.socket.sendmsg([data], control)
+
+    def leave(self, kind: int, numbers: Sequence[int]) -> None:
+        """Send the last operation: the caller's end is no end of ours any more. Raises OSError."""
+        _signal.signal(_signal.SIGIO, _signal.SIG_IGN)
+        self.is_left = True
+        self.tell(kind, numbers)
 
     def is_readable(self, milliseconds: int) -> bool:
         """Wait for a message, or the caller's end."""
@@ -210,8 +220,8 @@ class RemoteForeground:
         """
         sys.stdout.flush()
         if not removal:
-            self._connection.tell(lib.CALL_SERVE, [pid, 0])
-            os._exit(0)
+            self._connection.leave(lib.CALL_SERVE, [pid, 0])
+            return 0
         words = _texts(["orlop", *removal])
         self._connection.tell(lib.CALL_SERVE, [pid, len(removal) + 1], [words])
         os.close(words)
@@ -296,10 +306,10 @@ class RemoteCaller(caller.Caller):
         return RemoteForeground(self._connection, subreaper=subreaper)
 
 
-def serve(socket: _socket.socket, ours: Surroundings, tell: Callable[[str], None]) -> None:
-    """Do the call of whoever connected; the process is of no use for another afterwards.
+def serve(socket: _socket.socket, ours: Surroundings, tell: Callable[[str], None]) -> bool:
+    """Do the call of whoever connected; False where this process is of no use for another.
 
-    tell: told what becomes of the call.
+    tell: told what becomes of the call. Ends this process when the caller ends before the call.
     """
     connection = Connection(socket)
     socket.setsockopt(_socket.SOL_SOCKET, _socket.SO_PASSCRED, 1)
@@ -312,7 +322,7 @@ def serve(socket: _socket.socket, ours: Surroundings, tell: Callable[[str], None
     if request is None or difference:
         tell(f"pid {pid}: to be done cold for {difference}")
         connection.tell(lib.CALL_COLD)
-        return
+        return False
     tell(f"pid {pid}: a call of {len(request.words)} words")
     os.close(pidfd)
     connection = Connection(_take_over(socket, request))
@@ -322,7 +332,12 @@ def serve(socket: _socket.socket, ours: Surroundings, tell: Callable[[str], None
     from runtime import cli
 
     status = cli.main(request.words)
-    connection.tell(lib.CALL_EXIT, [status])
+    if not connection.is_left:
+        # Whoever reads what the caller wrote waits for the end of all copies of its descriptors.
+        syscalls.close_range(0, _OUT_OF_THE_WAY - 1)
+        connection.leave(lib.CALL_EXIT, [status])
+    connection.socket.close()
+    return status == 0
 
 
 def _difference(ours: Surroundings, request: Request | None, pid: int) -> str:
@@ -380,8 +395,11 @@ def _take_over(socket: _socket.socket, request: Request) -> _socket.socket:
         os.dup2(fd, number)
         os.close(fd)
     os.umask(request.umask)
-    os.environ.clear()
-    os.environ.update(request.environment)
+    for name in [name for name in os.environ if name not in request.environment]:
+        del os.environ[name]
+    for name, value in request.environment.items():
+        if os.environ.get(name) != value:  # mostly the same, call after call
+            os.environ[name] = value
     return channel
 
 

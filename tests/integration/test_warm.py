@@ -4,22 +4,25 @@
 from __future__ import annotations
 
 import os
+import resource
 import select
 import signal
 import subprocess
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from runtime.planner import KEPT
+from runtime.worker import CALLS
 from tests.support import cli
 from tests.support.features import NOBODY, requires
-from tests.support.waiting import limit
+from tests.support.waiting import limit, readable
 from tests.support.warm import Planner
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator, Sequence
 
     from tests.support.bundle import Bundle
     from tests.support.cli import Cli
@@ -158,6 +161,123 @@ def workers(planner: Planner) -> set[int]:
     children = f"/proc/{planner.process.pid}/task/{planner.process.pid}/children"
     with open(children) as file:
         return set(map(int, file.read().split()))
+
+
+class TestWorker:
+    """A worker does one call after another, as long as nothing of a call is left."""
+
+    @staticmethod
+    def things(pid: int) -> object:
+        """Its descriptors, directory, and what the kernel tells of it in a few files."""
+        link = f"/proc/{pid}/fd"
+        fds = {fd: os.readlink(f"{link}/{fd}") for fd in os.listdir(link)}
+        files = ("cgroup", "limits", "oom_score_adj", "mountinfo")
+        texts = [Path(f"/proc/{pid}/{name}").read_text() for name in files]
+        return sorted(fds.items()), os.readlink(f"/proc/{pid}/cwd"), texts
+
+    @staticmethod
+    def one_ends(pidfds: Iterable[int]) -> None:
+        """Wait for the end of one of them."""
+        poll = select.poll()
+        for pidfd in pidfds:
+            poll.register(pidfd, select.POLLIN)
+        assert poll.poll(limit(20) * 1000)
+        for pidfd in pidfds:
+            os.close(pidfd)
+
+    def test_nothing_is_left_of_a_call(
+        self, planner: Planner, orlop: Cli, container: Container, tmp_path: Path
+    ) -> None:
+        first = workers(planner)
+        orlop("--version", env=self.env(planner))  # all have asked now
+        before = {pid: self.things(pid) for pid in first}
+        env = {**self.env(planner), "SECRET": "1"}
+        container.bundle.args("sleep").write()
+        reader, writer = os.pipe()
+        words = ["--log", tmp_path / "log", "--root", container.cli.root]
+        verbs: list[list[str | Path]] = [
+            ["create", "--bundle", container.bundle.path], ["start"], ["state"], ["exec"],
+            ["kill"], ["delete", "--force"],
+        ]  # fmt: skip
+        for verb in verbs:
+            more = ["/bin/probe", "true"] if verb == ["exec"] else []
+            process = subprocess.run(
+                ["sh", "-c", 'umask 027; exec "$@"', "sh", *cli.program(), *map(str, words),
+                 *map(str, verb), container.id, *more],
+                cwd=tmp_path, env=env, pass_fds=[writer], timeout=limit(30), check=False,
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            )  # fmt: skip
+            assert process.returncode == 0, verb
+            end = time.monotonic() + limit(20)
+            while (now := {pid: self.things(pid) for pid in first}) != before:
+                assert time.monotonic() < end, (verb, now)
+                time.sleep(0.01)
+        os.close(writer)
+        assert os.read(reader, 1) == b""
+        os.close(reader)
+        assert planner.log.read_text().count("a call of") == 1 + len(verbs)
+
+    @staticmethod
+    def env(planner: Planner) -> dict[str, str]:
+        return {**cli.ENVIRONMENT, "ORLOP_PLANNER": str(planner.socket)}
+
+    def test_a_call_that_fails_is_its_workers_last(self, planner: Planner, orlop: Cli) -> None:
+        pidfds = [os.pidfd_open(pid) for pid in workers(planner)]
+        assert orlop("state", "nobody", env=self.env(planner), check=False).returncode == 1
+        self.one_ends(pidfds)
+
+    @pytest.mark.parametrize("what", ["oom_score_adj", "limits"])
+    def test_one_that_was_changed_ends(self, planner: Planner, orlop: Cli, what: str) -> None:
+        orlop("--version", env=self.env(planner))
+        found = workers(planner)
+        for pid in found:
+            if what == "limits":
+                resource.prlimit(pid, resource.RLIMIT_CORE, (0, 0))
+            else:
+                Path(f"/proc/{pid}/oom_score_adj").write_text("500")
+        pidfds = [os.pidfd_open(pid) for pid in found]
+        orlop("--version", env=self.env(planner))
+        self.one_ends(pidfds)
+
+    def test_after_many_calls_another_goes_on(self, planner: Planner, orlop: Cli) -> None:
+        first = {pid: os.pidfd_open(pid) for pid in workers(planner)}
+        for _ in range(2 * CALLS * KEPT):
+            orlop("--version", env=self.env(planner))
+            if not first.keys() & workers(planner):
+                break
+        for pidfd in first.values():
+            readable(pidfd, 20, "a worker to end")
+            os.close(pidfd)
+        assert "a call of" in call(planner, "--version")[0]
+
+    def test_after_many_at_once_few_stay(self, planner: Planner, orlop: Cli) -> None:
+        for running in [orlop.spawn("features", env=self.env(planner)) for _ in range(20)]:
+            assert running.result(60).returncode == 0
+        end = time.monotonic() + limit(20)
+        while len(workers(planner)) > KEPT:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
+    def test_where_the_planner_was_killed_nobody_waits_for_one_at_work(
+        self, planner: Planner, container: Container, tmp_path: Path
+    ) -> None:
+        fifo = tmp_path / "fifo"
+        os.mkfifo(fifo)
+        hook = {"path": "/bin/sh", "args": ["sh", "-c", f"echo $$ > {fifo}; exec sleep 1000"]}
+        container.bundle.spec["hooks"] = {"createRuntime": [hook]}
+        container.bundle.write()
+        env = self.env(planner)
+        pidfds = [os.pidfd_open(pid) for pid in workers(planner)]
+        words = ("create", "--bundle", container.bundle.path, container.id)
+        creating = container.cli.spawn(*words, env=env)
+        pid = int(fifo.read_text())
+        planner.process.kill()
+        planner.process.wait()
+        self.one_ends(pidfds)  # one was idle; the one at work goes on
+        container.cli("features", env=env)  # cold, or it would wait for the hook
+        assert creating.process.poll() is None
+        os.kill(pid, signal.SIGKILL)
+        assert creating.result(30).returncode == 1
 
 
 class TestForeground:
