@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import gc
 import grp
 import os
 import signal
@@ -106,6 +107,8 @@ async def _serve(configuration: Configuration) -> None:
     async with _beside_it(store, front.accept(listener), gid):
         journal.info("orlopd serves", version=VERSION, pid=os.getpid(), root=store.root,
                      containers=len(store.all()))  # fmt: skip
+        gc.collect()
+        gc.freeze()  # what is imported stays: collections need not go through it again and again
         _notify("READY=1")
         await ended.wait()
         _notify("STOPPING=1")
