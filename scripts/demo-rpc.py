@@ -47,6 +47,19 @@ def short(message: object) -> object:
     return {name: short(value) for name, value in message.items() if name not in LEAVE}
 
 
+def print_processes(*pids: int) -> None:
+    """Those, and the parent of the last one: the shim."""
+    (*others, init) = pids
+    parent = int(Path(f"/proc/{init}/stat").read_text().rpartition(") ")[2].split()[1])
+    print("$ ps")
+    for pid in (*others, parent, init):
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        programs = [
+            word.decode() for word in words if not word.startswith((b"/usr/bin/python", b"-IS"))
+        ]
+        print(f"   {pid:7} {' '.join(programs).strip()}")
+
+
 def show(program: Path, bundle: Path, root: Path) -> None:
     """The whole chain, once."""
     manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)  # as a service manager is
@@ -65,7 +78,10 @@ def show(program: Path, bundle: Path, root: Path) -> None:
         client = Client(root / "orlopd.sock")
         client.ask("events.subscribe", topics=["start", "exit"])
         client.hear()
-        client.ask("container.run", id="demo", bundle=str(bundle))
+        client.ask("container.create", id="demo", bundle=str(bundle))
+        init = client.hear()["result"]["pid"]
+        print_processes(daemon.pid, init)
+        client.ask("container.start", id="demo")
         topics: set[str | None] = set()
         while topics != {None, "start", "exit"}:  # None: the answer
             topics.add(client.hear().get("params", {}).get("topic"))
