@@ -44,6 +44,9 @@ lint: .venv/.tools .venv/.built ## ruff, mypy, shellcheck and the C compiler's w
 bench: .venv/.engines .venv/.built ## this project beside runc, crun, containerd, Docker and Podman, in one run (ARGS=--quick)
 	@.venv/bin/python -m bench $(ARGS)
 
+bench-vm: .venv/.tools .venv/.built ## the same in a guest with pure cgroup v2, of the command line alone (ARGS=--rounds 4, QEMU=1)
+	@scripts/bench-vm.sh --only commandline $(ARGS)
+
 fuzz: .venv/.tools .venv/.built ## plans that a coverage-guided fuzzer makes (FUZZ_SECONDS=300)
 	@scripts/fuzz.sh
 
@@ -76,4 +79,4 @@ clean: ## remove the environment and everything built
 .venv/.built: .venv/.ready scripts/build.sh scripts/launcher.sh scripts/archive.py scripts/archive.sh runtime/archived.py $(BUILD_INPUTS)
 	@scripts/build.sh
 
-.PHONY: help run test faults load test-unit test-engines test-warm test-vm test-guests build lint bench fuzz analyze fmt install uninstall clean
+.PHONY: help run test faults load test-unit test-engines test-warm test-vm test-guests build lint bench bench-vm fuzz analyze fmt install uninstall clean
