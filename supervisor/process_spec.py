@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from runtime import execute
 from runtime.container import Container
+from spec.capabilities import CAPABILITIES
 from supervisor import users
+from supervisor.failure import INVALID_PARAMS, Failure
 
 if TYPE_CHECKING:
     from supervisor.method import Params
+
+_ALL = "CAP_ALL"
 
 
 def build(state_root: str, runtime_id: str, params: Params) -> dict[str, Any]:
@@ -50,8 +54,25 @@ def merged(env: list[str], changes: dict[str, str]) -> list[str]:
 
 
 def capabilities(base: list[str], changes: dict[str, list[str]]) -> dict[str, list[str]]:
-    """A set with some more and some less, as what a process may use; never what it passes on."""
-    dropped = set(changes.get("drop", []))
-    found = [] if "ALL" in dropped else [name for name in base if name not in dropped]
-    found = list(dict.fromkeys([*found, *changes.get("add", [])]))
+    """A set with some more and some less, as what a process may use; never what it passes on.
+
+    A name may lack its CAP_; ALL is all there are. Raises Failure for one that there is not.
+    """
+    added, dropped = _named(changes, "add"), _named(changes, "drop")
+    found = [] if _ALL in dropped else [*base, *(CAPABILITIES if _ALL in added else ())]
+    found = [name for name in found if name not in dropped]
+    found = list(dict.fromkeys([*found, *(name for name in added if name != _ALL)]))
     return dict.fromkeys(("bounding", "effective", "permitted"), found)
+
+
+def _named(changes: dict[str, list[str]], what: str) -> list[str]:
+    found = []
+    for place, text in enumerate(changes.get(what, [])):
+        name = f"CAP_{text.upper().removeprefix('CAP_')}"
+        if name not in CAPABILITIES and name != _ALL:
+            pointer = f"/capabilities/{what}/{place}"
+            raise Failure(
+                INVALID_PARAMS, f"{pointer}: there is no capability {text!r}", pointer=pointer
+            )
+        found.append(name)
+    return found

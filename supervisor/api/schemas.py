@@ -38,7 +38,7 @@ CAPABILITIES: Schema = {
     "type": "object",
     "properties": {"add": NAMES, "drop": NAMES},
     "additionalProperties": False,
-    "description": "lists add and drop, of names as CAP_NET_ADMIN; ALL may be dropped",
+    "description": "lists add and drop, of names: CAP_NET_ADMIN, NET_ADMIN or ALL",
 }
 LIMITS: Schema = {
     "type": "object",

@@ -242,3 +242,21 @@ def test_an_image_s_passwd_leads_nowhere(client: Client, rootfs: Path, tmp_path:
             client.call("container.create", id="a", rootfs=str(rootfs), args=["x"], user="ada")
         assert refused.value.data["pointer"] == "/user"
         (rootfs / "etc" / "passwd").unlink()
+
+
+def test_a_capability_that_there_is_not_is_refused(client: Client, rootfs: Path) -> None:
+    for text in ("CAP_SYS_TIMES", "time", "CAP_", ""):
+        with pytest.raises(Refused) as refused:
+            probe(client, rootfs, "caps", capabilities={"drop": ["ALL", text]})
+        assert refused.value.code == failure.INVALID_PARAMS
+        assert refused.value.data["pointer"] == "/capabilities/drop/1"
+
+
+def test_capabilities_have_short_names_and_all(client: Client, rootfs: Path) -> None:
+    changes = {"drop": ["ALL"], "add": ["sys_time", "CAP_KILL"]}
+    few = probe(client, rootfs, "caps", capabilities=changes)
+    assert f"CapEff {_capability_bits(['CAP_SYS_TIME', 'CAP_KILL']):016x}\n" in few
+    missing = ["SYS_BOOT", "SYS_RESOURCE"]  # the latter may be missing here
+    most = probe(client, rootfs, "caps", capabilities={"add": ["ALL"], "drop": missing})
+    without = _capability_bits([f"CAP_{name}" for name in missing])
+    assert f"CapEff {capabilities.ALL & ~without:016x}\n" in most
