@@ -48,7 +48,10 @@ def _remove_socket(bundle: str) -> None:
     """The socket of a shim that was killed; one that serves a group yet keeps its own."""
     path = exits.read_text(bundle, exits.ADDRESS).strip().removeprefix("unix://")
     if path.startswith("/") and _is_socket(path) and not is_served(path):
-        os.unlink(path)
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            pass  # by the delete of another container of the group
 
 
 def _is_socket(path: str) -> bool:

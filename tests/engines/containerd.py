@@ -28,12 +28,11 @@ STATES = [
     for namespace in ("default", "k8s.io")
 ]
 
+#: The bundles, in the room: NAMESPACE/ID.
+TASKS = Path("/run/containerd/io.containerd.runtime.v2.task")
 _SHIM_STATES = [
     Path("/run/containerd/s"),
-    *(
-        Path(f"/run/containerd/io.containerd.runtime.v2.task/{namespace}")
-        for namespace in ("default", "k8s.io")
-    ),
+    *(TASKS / namespace for namespace in ("default", "k8s.io")),
 ]
 
 #: Any snapshotter but this one may need what a machine's file systems can't do.

@@ -16,6 +16,7 @@ from tests.shim.conftest import NAMESPACE, PROGRAM
 from tests.shim.test_life import run
 from tests.support.cli import ENVIRONMENT
 from tests.support.features import NOBODY, requires
+from tests.support.footprint import anonymous, descriptors
 from tests.support.waiting import ended, limit
 
 if TYPE_CHECKING:
@@ -36,18 +37,6 @@ try:
 except ConnectionError:
     print(b"")
 """
-
-
-def resident(pid: int) -> int:
-    """Its own memory in bytes."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("RssAnon:"):
-            return int(line.split()[1]) * 1024
-    raise AssertionError(pid)
-
-
-def descriptors(pid: int) -> int:
-    return len(os.listdir(f"/proc/{pid}/fd"))
 
 
 def end(shim: Shim) -> None:
@@ -203,12 +192,12 @@ def test_output_is_not_kept(shim: Shim, bundle: Bundle) -> None:
     shim.create(client)
     client.call("Start", id=shim.id)
     out = shim.fifo("out")
-    before = resident(shim.pid)
+    before = anonymous(shim.pid)
     run(client, shim, "flood", "/bin/probe", "cat", "/dev/zero", stdout=out.path)
     take(out, 64 * MEBIBYTE)
     for _ in range(100):  # nobody reads now, and the shim answers
         client.call("State", id=shim.id)
-    assert resident(shim.pid) - before < 4 * MEBIBYTE
+    assert (anonymous(shim.pid) - before) * 1024 < 4 * MEBIBYTE
     client.call("Kill", id=shim.id, exec_id="flood", signal=9)
     out.read_all()
     client.call("Wait", id=shim.id, exec_id="flood")

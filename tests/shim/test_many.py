@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +11,8 @@ from shim.messages import RUNC_OPTIONS
 from tests.shim.conftest import OPTIONS
 from tests.support import hierarchies
 from tests.support.features import requires
+from tests.support.footprint import anonymous, descriptors, workers_ended
+from tests.support.leaks import mounts
 from tests.support.waiting import ended
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ pytestmark = [requires("root"), pytest.mark.slow]
 _CYCLES, _WARM = 1000, 100
 _AT_ONCE = 100
 _GROWTH_KB = 256
-_TURNS = 200
 
 
 def values(shim: Shim, bundle: Bundle, name: str) -> dict[str, object]:
@@ -41,28 +40,12 @@ def written(bundle: Bundle, *argv: str) -> Bundle:
     return bundle
 
 
-def private(pid: int) -> int:
-    """KiB of memory that nobody shares (proc_pid_smaps_rollup(5))."""
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))
-
-
-def held(pid: int, cgroup: str) -> tuple[int, int, int]:
+def held(client: Client, shim: Shim, cgroup: str) -> tuple[int, int, int]:
     """Descriptors, mounts and cgroups."""
-    mounts = Path(f"/proc/{pid}/mountinfo").read_text().count("\n")
-    return len(os.listdir(f"/proc/{pid}/fd")), mounts, len(list(hierarchies.below(cgroup)))
-
-
-def settled(client: Client, shim: Shim, cgroup: str) -> tuple[int, int, int]:
-    """The least of it in some turns of the shim's loop.
-
-    The channel of the last call's worker is closed when that has ended, after the answer.
-    """
-    found = []
-    for _ in range(_TURNS):
-        client.call("State", id=shim.id)
-        found.append(held(shim.pid, cgroup))
-    return min(found)
+    workers_ended(shim.pid)
+    client.call("State", id=shim.id)
+    places = len(mounts(shim.directory)), len(list(hierarchies.below(cgroup)))
+    return descriptors(shim.pid), *places
 
 
 def test_a_thousand_containers_leave_a_shim_as_it_was(
@@ -72,17 +55,17 @@ def test_a_thousand_containers_leave_a_shim_as_it_was(
     client = shim.start()
     shim.create(client)
     other = written(make_bundle(), "true")
-    before: tuple[int, tuple[int, int, int]] = (0, (0, 0, 0))
+    before: tuple[tuple[int, int, int], int] = (0, 0, 0), 0
     for number in range(_CYCLES):
         if number == _WARM:
-            before = private(shim.pid), settled(client, shim, cgroup)
+            before = held(client, shim, cgroup), anonymous(shim.pid)
         name = f"n{number}"
         client.call("Create", **values(shim, other, name))
         client.call("Start", id=name)
         assert client.call("Wait", id=name)["exit_status"] == 0
         client.call("Delete", id=name)
-    assert settled(client, shim, cgroup) == before[1]
-    assert private(shim.pid) - before[0] < _GROWTH_KB
+    assert held(client, shim, cgroup) == before[0]
+    assert anonymous(shim.pid) - before[1] < _GROWTH_KB
     client.call("Delete", id=shim.id)
     client.call("Shutdown", id=shim.id)
     ended(shim.pid)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 #: Emulated guests are some 20 times slower: ORLOP_TEST_SLOWNESS scales every limit.
 SLOWNESS = float(os.environ.get("ORLOP_TEST_SLOWNESS", "1"))
 
+_MOVED_TO, _DELETE_SELF = 0x80, 0x400  # sys/inotify.h
+
 
 def limit(seconds: float) -> float:
     """`seconds`, scaled to this machine."""
@@ -45,20 +47,26 @@ def readable(fd: int, seconds: float, what: str) -> None:
         raise TimeoutError(f"waited {limit(seconds):g} s for {what}")
 
 
+def removed(path: Path, seconds: float = 30) -> None:
+    """Wait until a directory has been removed, renamed before or not. Raises TimeoutError."""
+    try:
+        watch = _inotify(path, _DELETE_SELF)
+    except FileNotFoundError:
+        return
+    try:
+        readable(watch, seconds, f"{path} to be removed")
+    finally:
+        os.close(watch)
+
+
 class Replacements:
     """Files of a directory that are replaced by others (inotify(7)), in a `with` statement."""
-
-    _MOVED_TO = 0x80
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
     def __enter__(self) -> Self:
-        libc = ctypes.CDLL(None, use_errno=True)
-        self._fd = libc.inotify_init1(os.O_CLOEXEC)
-        path = os.fsencode(self._directory)
-        if libc.inotify_add_watch(self._fd, path, self._MOVED_TO) < 0:
-            raise OSError(ctypes.get_errno(), "inotify_add_watch", str(self._directory))
+        self._fd = _inotify(self._directory, _MOVED_TO)
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -68,3 +76,14 @@ class Replacements:
         """Wait for the next ones since `with`, or since the last call. Raises TimeoutError."""
         readable(self._fd, 30, f"a new file in {self._directory}")
         os.read(self._fd, 65536)
+
+
+def _inotify(path: Path, mask: int) -> int:
+    """An inotify descriptor that watches `path` (inotify(7)). Raises OSError."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    fd: int = libc.inotify_init1(os.O_CLOEXEC)
+    if libc.inotify_add_watch(fd, os.fsencode(path), mask) < 0:
+        number = ctypes.get_errno()
+        os.close(fd)
+        raise OSError(number, os.strerror(number), str(path))
+    return fd
