@@ -30,10 +30,11 @@ _LISTENER = 3
 class Flags:
     """The words of the command line, as Go's package flag reads them."""
 
-    __slots__ = ("action", "given")
+    __slots__ = ("action", "given", "words")
 
     def __init__(self, words: Sequence[str]) -> None:
         """Raises ValueError."""
+        self.words = list(words)
         self.given: dict[str, str] = {}
         self.action = ""
         left = list(words)

@@ -45,9 +45,11 @@ class Wanted:
         "options",
         "result",
         "socket_dir",
+        "words",
     )
 
     def __init__(self, flags: Flags, stdin: bytes) -> None:
+        self.words = flags.words
         self.id = flags.text("id")
         self.namespace = flags.text("namespace")
         self.address = flags.text("address")
@@ -206,7 +208,7 @@ def _detach(wanted: Wanted, listener: _socket.socket, path: str) -> None:
     try:
         os.setsid()
         if title is not None:
-            _go_on_alone(title, wanted)
+            _go_on_alone(title, wanted.words)
         null = os.open(os.devnull, os.O_RDWR)
         for fd in (0, 1, 2):
             os.dup2(null, fd)
@@ -225,11 +227,10 @@ def _detach(wanted: Wanted, listener: _socket.socket, path: str) -> None:
         os._exit(status)
 
 
-def _go_on_alone(shown: Title, wanted: Wanted) -> None:
+def _go_on_alone(shown: Title, words: Sequence[str]) -> None:
     """Leave a planner's worker, of which we are a fork, to its caller (runtime.warm)."""
     _signal.signal(_signal.SIGIO, _signal.SIG_DFL)
     caller.current = caller.Heir()
-    words = ("-namespace", wanted.namespace, "-address", wanted.address, "-id", wanted.id, "start")
     shown.change(*words)
 
 
