@@ -96,6 +96,19 @@ def ioprio_set(which: int, who: int, ioprio: int) -> None:
     _check(lib.call_ioprio_set(which, who, ioprio), "ioprio_set")
 
 
+def ioprio_get(which: int, who: int) -> int:
+    """ioprio_get(2)."""
+    return _check(lib.call_ioprio_get(which, who), "ioprio_get")
+
+
+def fork_into(cgroup: int) -> int:
+    """clone3(2) as fork(2), the child in a cgroup v2 by its directory: its pid, and 0 in the child.
+
+    For a process of one thread: neither glibc nor Python know that it is a fork. Linux 5.7.
+    """
+    return _check(lib.call_fork_into(cgroup), "clone3(CLONE_INTO_CGROUP)")
+
+
 def unshare(flags: int) -> None:
     """unshare(2)."""
     _check(lib.call_unshare(flags), "unshare")

@@ -86,6 +86,8 @@ int call_signalfd(uint64_t signals);
 int call_capget(uint64_t sets[3]);
 int call_sched_setattr(int pid, const char *attributes);
 int call_ioprio_set(int which, int who, int priority);
+int call_ioprio_get(int which, int who);
+int call_fork_into(int cgroup);
 int64_t call_fstatfs_type(int fd);
 int call_bpf_prog_load(uint32_t type, const char *name, const char *instructions, uint32_t count);
 int call_bpf_prog_attach(int target, int program, uint32_t type, uint32_t flags, int replaced);
@@ -197,6 +199,13 @@ int call_sched_setattr(int pid, const char *attributes)
 int call_ioprio_set(int which, int who, int priority)
 {
     return (int)syscall(SYS_ioprio_set, which, who, priority);
+}
+int call_ioprio_get(int which, int who) { return (int)syscall(SYS_ioprio_get, which, who); }
+int call_fork_into(int cgroup)
+{
+	struct clone_args args = { .flags = CLONE_INTO_CGROUP, .exit_signal = SIGCHLD,
+	                           .cgroup = (uint64_t)cgroup };
+	return (int)syscall(SYS_clone3, &args, sizeof(args));
 }
 int64_t call_fstatfs_type(int fd)
 {

@@ -91,4 +91,12 @@ class Caller:
         return Foreground(subreaper=subreaper)
 
 
+class Heir(Caller):
+    """This process itself, a fork of a worker that goes on when its call has ended."""
+
+    def environment(self) -> dict[str, str]:
+        """See Caller: that of the call, and nothing of the planner's."""
+        return dict(os.environ)
+
+
 current = Caller()

@@ -32,14 +32,14 @@ MOST = 64
 _FIRST_PASSED = 3  # sd_listen_fds(3)
 
 
-def default_socket() -> str:
-    """Where native/client/channel.c looks for a planner. Raises OrlopError: nowhere."""
+def default_socket(name: str = "orlop-planner.sock") -> str:
+    """Where native/client looks for a planner by its socket. Raises OrlopError: nowhere."""
     if os.geteuid() == 0:
-        return "/run/orlop-planner.sock"
+        return f"/run/{name}"
     directory = os.environ.get("XDG_RUNTIME_DIR", "")
     if not directory.startswith("/"):
-        raise OrlopError("XDG_RUNTIME_DIR is not set", hint="name the socket with --socket")
-    return f"{directory}/orlop-planner.sock"
+        raise OrlopError("XDG_RUNTIME_DIR is not set", hint="name the socket, by -socket PATH")
+    return f"{directory}/{name}"
 
 
 def listen(path: str) -> _socket.socket:
@@ -101,16 +101,50 @@ def preload() -> None:
     from spec import _config_check, _process_check  # noqa: F401
 
 
-class Planner:
-    """Workers on a listening socket.
+def called() -> str:
+    """The path of the program that people call, in a process that its cold form is."""
+    return os.path.realpath(sys.argv[0]).removesuffix("-cold")
 
-    program: directory of the programs; tell: told what becomes of each call.
+
+def run(path: Callable[[], str], program: warm.Program, tell: Callable[[str], None]) -> None:
+    """Serve until SIGTERM: on the socket that a service manager passed, or at a path of our own.
+
+    All that workers need is imported. Raises OrlopError, OSError.
     """
+    listener = passed()
+    made = ""
+    if listener is None:
+        made = os.path.abspath(path())
+        listener = listen(made)
+    try:
+        Planner(listener, program, tell).run(_ready)
+    finally:
+        if made:
+            os.unlink(made)
 
-    def __init__(self, listener: _socket.socket, program: str, tell: Callable[[str], None]) -> None:
+
+def _ready() -> None:
+    """Tell the service manager (sd_notify(3)); the line is for people and tests."""
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    path = os.environ.get("NOTIFY_SOCKET", "")
+    if path:
+        address = f"\0{path[1:]}" if path.startswith("@") else path
+        socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM)
+        socket.sendto(b"READY=1", address)
+        socket.close()
+
+
+class Planner:
+    """Workers on a listening socket. tell: told what becomes of each call."""
+
+    def __init__(
+        self, listener: _socket.socket, program: warm.Program, tell: Callable[[str], None]
+    ) -> None:
         self._listener = listener
+        self._program = program
         self._tell = tell
-        self._ours = warm.Surroundings.of("/proc/self", program)
+        self._ours = warm.Surroundings.of("/proc/self", program.path)
         self._ends, self._end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._poll = select.poll()
         self._lines: dict[int, tuple[int, Line]] = {}  # descriptor -> pid, and the line to it
@@ -177,7 +211,7 @@ class Planner:
                 line.socket.close()
             for fd in (self._ends, self._end, self._listener.detach()):
                 os.close(fd)
-            Worker(its, self._ours, self._tell).run(refuse=refuse)
+            Worker(its, self._ours, self._program, self._tell).run(refuse=refuse)
         except BaseException as error:  # noqa: BLE001 - the worker's end, whatever it is
             _report(error)
         finally:

@@ -45,7 +45,7 @@ _LEAST_FDS = 2  # the request and the working directory
 class Surroundings:
     """What a result could depend on beside the call itself: the same here and there, or refused.
 
-    program: the directory of the programs `orlop` and `orlop-cold`.
+    program: the path of the program that people call.
     """
 
     __slots__ = ("facts", "program")
@@ -80,6 +80,27 @@ class Surroundings:
             if other.facts.get(name) != value:
                 return name
         return "" if self.facts.get("Seccomp") == [_NO_FILTER] else "Seccomp"
+
+
+class Program:
+    """What a planner's workers do.
+
+    path: of the program that people call. main: does a command line, and returns its status.
+    adopt: has the worker get what it takes of the calling process, by its pid, before it is in its
+    place; returns why it can't, or "".
+    """
+
+    __slots__ = ("adopt", "main", "path")
+
+    def __init__(
+        self,
+        path: str,
+        main: Callable[[Sequence[str]], int],
+        adopt: Callable[[int, Sequence[str]], str] = lambda *_: "",
+    ) -> None:
+        self.path = path
+        self.main = main
+        self.adopt = adopt
 
 
 class Request:
@@ -306,7 +327,9 @@ class RemoteCaller(caller.Caller):
         return RemoteForeground(self._connection, subreaper=subreaper)
 
 
-def serve(socket: _socket.socket, ours: Surroundings, tell: Callable[[str], None]) -> bool:
+def serve(
+    socket: _socket.socket, ours: Surroundings, program: Program, tell: Callable[[str], None]
+) -> bool:
     """Do the call of whoever connected; False where this process is of no use for another.
 
     tell: told what becomes of the call. Ends this process when the caller ends before the call.
@@ -318,7 +341,8 @@ def serve(socket: _socket.socket, ours: Surroundings, tell: Callable[[str], None
     connection.tell(lib.CALL_HELLO, [lib.CALL_PROTOCOL])
     request = _receive(socket, pid)
     # The pidfd is older than the caller's message: nobody else can have had the pid since.
-    difference = _difference(ours, request, pid) or ("its end" if _has_ended(pidfd) else "")
+    difference = _difference(ours, program, request, pid)
+    difference = difference or ("its end" if _has_ended(pidfd) else "")
     if request is None or difference:
         tell(f"pid {pid}: to be done cold for {difference}")
         connection.tell(lib.CALL_COLD)
@@ -329,9 +353,7 @@ def serve(socket: _socket.socket, ours: Surroundings, tell: Callable[[str], None
     caller.current = RemoteCaller(connection, pid)
     _watch(connection.socket)
     connection.tell(lib.CALL_ACCEPT)
-    from runtime import cli
-
-    status = cli.main(request.words)
+    status = program.main(request.words)
     if not connection.is_left:
         # Whoever reads what the caller wrote waits for the end of all copies of its descriptors.
         syscalls.close_range(0, _OUT_OF_THE_WAY - 1)
@@ -340,13 +362,14 @@ def serve(socket: _socket.socket, ours: Surroundings, tell: Callable[[str], None
     return status == 0
 
 
-def _difference(ours: Surroundings, request: Request | None, pid: int) -> str:
+def _difference(ours: Surroundings, program: Program, request: Request | None, pid: int) -> str:
     """Why the call is not to be done here, "" for no reason."""
     if request is None:
         return "its form"
     try:
-        return ours.difference(Surroundings.of(f"/proc/{pid}", request.program))
-    except FileNotFoundError:
+        difference = ours.difference(Surroundings.of(f"/proc/{pid}", request.program))
+        return difference or program.adopt(pid, request.words)
+    except (FileNotFoundError, ProcessLookupError):
         return "its end"
 
 

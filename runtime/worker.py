@@ -89,12 +89,20 @@ class Line:
 class Worker:
     """The worker's life.
 
-    line: to its planner; ours: the planner's surroundings; tell: told what becomes of calls.
+    line: to its planner; ours: the planner's surroundings; program: what does the calls; tell: told
+    what becomes of them.
     """
 
-    def __init__(self, line: Line, ours: warm.Surroundings, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        line: Line,
+        ours: warm.Surroundings,
+        program: warm.Program,
+        tell: Callable[[str], None],
+    ) -> None:
         self._line = line
         self._ours = ours
+        self._program = program
         self._tell = tell
 
     def run(self, *, refuse: bool) -> None:
@@ -106,7 +114,9 @@ class Worker:
         for _ in range(CALLS):
             prctl.set_pdeathsig(_signal.SIGKILL)  # whatever ends the planner, its idle workers go
             channel = self._accept()
-            if channel is None or refuse or not warm.serve(channel, self._ours, self._tell):
+            if channel is None or refuse:
+                return
+            if not warm.serve(channel, self._ours, self._program, self._tell):
                 return
             caller.current = caller.Caller()
             del channel
@@ -177,4 +187,5 @@ def _facts() -> dict[str, object]:
             facts[name] = value.split()
     for name in ("limits", "cgroup", "oom_score_adj"):
         facts[name] = read_small(f"/proc/self/{name}")
+    facts["nice"] = os.getpriority(os.PRIO_PROCESS, 0)
     return facts

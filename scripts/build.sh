@@ -17,10 +17,12 @@ for program in orlop shim; do
     scripts/archive.sh ".venv/$program.modules" "$program" .venv/bin/python "$PWD" "$PWD" "$site"
 done
 launcher orlop-cold --archive "$PWD/.venv/orlop.modules" --short runtime.cli
-launcher containerd-shim-orlop-v1 --archive "$PWD/.venv/shim.modules" shim.bootstrap
+launcher containerd-shim-orlop-v1-cold --archive "$PWD/.venv/shim.modules" shim.bootstrap
 launcher orlopd supervisor.cli
 launcher orlopctl orlopctl.cli
-cp native/orlop .venv/bin/orlop.new
-chmod 755 .venv/bin/orlop.new
-mv .venv/bin/orlop.new .venv/bin/orlop
+for program in orlop containerd-shim-orlop-v1; do # one program, which goes by its name
+    cp native/orlop ".venv/bin/$program.new"
+    chmod 755 ".venv/bin/$program.new"
+    mv ".venv/bin/$program.new" ".venv/bin/$program"
+done
 touch .venv/.built

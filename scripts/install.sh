@@ -3,8 +3,8 @@
 # Installs into PREFIX (/usr/local), staged below DESTDIR if that is set:
 #   PREFIX/lib/orlop/VERSION[.N]/   one installation: packages, their dependencies, the programs orlop
 #                                   (native), orlop-cold (the same work without a warm planner),
-#                                   containerd-shim-orlop-v1, orlopd and orlopctl
-#   PREFIX/bin/...                  links to the newest installation's programs, but orlop-cold
+#                                   containerd-shim-orlop-v1 and -cold, orlopd and orlopctl
+#   PREFIX/bin/...                  links to the newest installation's programs, but those in -cold
 #   PREFIX/share/...                man pages, completion for bash, zsh and fish, and a sample of
 #                                   orlopd.toml, of the newest
 #   PREFIX/lib/systemd/system/...   its units
@@ -125,6 +125,7 @@ new=$stage$base/$name
 mkdir "$new" "$new/bin"
 packages_into "$new/packages"
 mv "$new/packages/native/orlop" "$new/bin/orlop"
+cp "$new/bin/orlop" "$new/bin/containerd-shim-orlop-v1" # one program, which goes by its name
 for program in orlop shim; do
     scripts/archive.sh "$new/$program.modules" "$program" .venv/bin/python "$base/$name/packages" "$new/packages"
 done
@@ -132,7 +133,7 @@ launcher() { # NAME [--archive FILE] MODULE
     scripts/launcher.sh "${@:2}" .venv/bin/python "$base/$name/packages" >"$new/bin/$1"
 }
 launcher orlop-cold --archive "$base/$name/orlop.modules" --short runtime.cli
-launcher containerd-shim-orlop-v1 --archive "$base/$name/shim.modules" shim.bootstrap
+launcher containerd-shim-orlop-v1-cold --archive "$base/$name/shim.modules" shim.bootstrap
 launcher orlopd supervisor.cli
 launcher orlopctl orlopctl.cli
 chmod 755 "$new"/bin/*

@@ -2,8 +2,8 @@
 """`containerd-shim-orlop-v1`: what containerd runs to have a shim, and to clean up after one.
 
 `start` prints the address of a shim, made now or, for a container of a group, before; `delete`
-removes what a dead shim left; `-info` and `-v` tell what this is; without an action it is the
-shim, serving the listening socket on descriptor 3, or with `-template` a process that forks shims
+removes what a dead shim left; `-info` and `-v` tell what this is; `planner` does these for others
+(shim.planner); without an action it is the shim, serving the listening socket on descriptor 3, or with `-template` a process that forks shims
 (shim.template). containerd reads stdout and stderr of `start`
 together as the address: not a word more may be written.
 
@@ -30,10 +30,11 @@ _LISTENER = 3
 class Flags:
     """The words of the command line, as Go's package flag reads them."""
 
-    __slots__ = ("action", "given")
+    __slots__ = ("action", "given", "words")
 
     def __init__(self, words: Sequence[str]) -> None:
         """Raises ValueError."""
+        self.words = list(words)
         self.given: dict[str, str] = {}
         self.action = ""
         left = list(words)
@@ -82,6 +83,10 @@ def main(words: Sequence[str] | None = None) -> int:
             from shim.cleanup import delete
 
             return delete(flags)
+        if flags.action == "planner":
+            from shim.planner import run as run_planner
+
+            return run_planner(flags, main)
         if flags.text("template"):
             from shim.template import run
 
@@ -103,10 +108,11 @@ def _print_info() -> int:
     """RuntimeInfo, with the features that containerd 2.x looks at (idmap)."""
     from runtime.features import features
     from runtime.version import COMMIT, VERSION
+    from shim.launch import given
     from shim.messages import RUNTIME_INFO
     from spec import jsontext
 
-    sys.stdin.buffer.read()  # options; what we can do does not depend on them
+    given()  # options; what we can do does not depend on them
     described = jsontext.dumps(features()).encode()
     url = "types.containerd.io/opencontainers/runtime-spec/1/features/Features"
     info = {
@@ -114,7 +120,7 @@ def _print_info() -> int:
         "version": {"version": VERSION, "revision": COMMIT},
         "features": {"type_url": url, "value": described},
     }
-    sys.stdout.buffer.write(RUNTIME_INFO.encode(info))
+    os.write(1, RUNTIME_INFO.encode(info))
     return 0
 
 
@@ -125,7 +131,7 @@ def _serve(flags: Flags) -> int:
     from shim.launch import serve
 
     if flags.action:
-        raise ValueError(f"unknown action {flags.action!r}: start or delete")
+        raise ValueError(f"unknown action {flags.action!r}: start, delete or planner")
     namespace = flags.text("namespace")
     if not namespace:
         raise ValueError("-namespace is missing")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import stat
-import sys
 import time
 
 from shim import exits, messages
@@ -39,8 +38,7 @@ def delete(flags: Flags) -> int:
         exits.clear(bundle)  # of a shim that was killed just then
     _remove_socket(bundle)
     values = {"pid": pid, "exit_status": end.status, "exited_at": timestamp(end.at)}
-    sys.stdout.buffer.write(messages.DELETED.encode(values))
-    sys.stdout.flush()
+    os.write(1, messages.DELETED.encode(values))
     return 0
 
 

@@ -26,6 +26,8 @@ class FdSink:
     up, and the next master reads what is in it.
     """
 
+    chunk = _CHUNK  # bytes that it is given at once
+
     def __init__(self, loop: Loop, fd: int, held: int = -1) -> None:
         self._loop = loop
         self._held = held
@@ -78,7 +80,7 @@ class Copy:
 
     def _on_readable(self, _events: int) -> None:
         try:
-            data = os.read(self._source, _CHUNK)
+            data = os.read(self._source, self.sink.chunk)
         except BlockingIOError:
             if self._last:
                 self.close()

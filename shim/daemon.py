@@ -6,7 +6,7 @@ from __future__ import annotations
 import gc
 import os
 
-from shim import attach, messages, service
+from shim import attach, log_file, messages, service
 from shim.loop import Loop
 from shim.preload import preload
 from shim.publisher import Publisher
@@ -63,6 +63,7 @@ class Daemon:
         gc.freeze()  # what is here now is shared with workers as long as nobody touches it
         self.settle()
         self.loop.run()
+        log_file.finish()
 
     def settle(self) -> None:
         """Look whether there is anything left to do; if not, go away after a while.

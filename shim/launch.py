@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
+import _signal
 import _socket
 import errno
 import os
-import sys
 from _blake2 import blake2b  # hashlib would load all of OpenSSL
 
-from runtime import private_directory
+from runtime import caller, private_directory
 from shim import exits, messages, options
 from shim.options import Options
 from shim.protobuf import Malformed
@@ -19,10 +19,11 @@ from spec.errors import OrlopError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from shim.bootstrap import Flags
     from shim.protobuf import Values
+    from shim.title import Title
 
 #: annotations that name a group, the first one found counts
 GROUPS = ("io.containerd.runc.v2.group", "io.kubernetes.cri.sandbox-id")
@@ -44,9 +45,11 @@ class Wanted:
         "options",
         "result",
         "socket_dir",
+        "words",
     )
 
     def __init__(self, flags: Flags, stdin: bytes) -> None:
+        self.words = flags.words
         self.id = flags.text("id")
         self.namespace = flags.text("namespace")
         self.address = flags.text("address")
@@ -99,21 +102,22 @@ def _options(candidates: Sequence[bytes]) -> Options:
 
 def start(flags: Flags) -> int:
     """Print the address of a shim for this container. Raises OSError, ValueError."""
-    wanted = Wanted(flags, _stdin())
+    wanted = Wanted(flags, given())
     path = socket_path(wanted, group(wanted.bundle) or wanted.id)
     listener = _listen(path)
     if listener is not None:
         _detach(wanted, listener, path)
     _write_address(wanted.bundle, f"unix://{path}")
-    sys.stdout.buffer.write(answer(wanted, f"unix://{path}"))
-    sys.stdout.flush()
+    os.write(1, answer(wanted, f"unix://{path}"))
     return 0
 
 
-def _stdin() -> bytes:
+def given() -> bytes:
+    """What is on standard input."""
     try:
-        return sys.stdin.buffer.read()
-    except (AttributeError, OSError):
+        with open(0, "rb", buffering=0, closefd=False) as file:
+            return file.read() or b""
+    except OSError:
         return b""  # closed: containerd 1.6 gives nothing
 
 
@@ -197,12 +201,14 @@ def is_served(path: str) -> bool:
 def _detach(wanted: Wanted, listener: _socket.socket, path: str) -> None:
     """Fork the shim: a session of its own, no stdio, the socket; nothing of its starter's."""
     score = _oom_score() + 1
-    if os.fork():
+    if fork():
         listener.close()
         return
     status = 1
     try:
         os.setsid()
+        if title is not None:
+            _go_on_alone(title, wanted.words)
         null = os.open(os.devnull, os.O_RDWR)
         for fd in (0, 1, 2):
             os.dup2(null, fd)
@@ -221,8 +227,18 @@ def _detach(wanted: Wanted, listener: _socket.socket, path: str) -> None:
         os._exit(status)
 
 
+def _go_on_alone(shown: Title, words: Sequence[str]) -> None:
+    """Leave a planner's worker, of which we are a fork, to its caller (runtime.warm)."""
+    _signal.signal(_signal.SIGIO, _signal.SIG_DFL)
+    caller.current = caller.Heir()
+    shown.change(*words)
+
+
 _DESCRIPTOR = 3
 _FDS = 1024
+#: In a planner's worker: its arguments (shim.planner), and how a shim is forked (shim.inherited).
+title: Title | None = None
+fork: Callable[[], int] = os.fork
 
 
 def serve(
@@ -263,10 +279,16 @@ def join_cgroup(path: str) -> None:
 def _oom_score() -> int:
     """oom_score_adj of whoever started us; the shim goes before it when memory is short."""
     try:
-        with open(f"/proc/{os.getppid()}/oom_score_adj", encoding="ascii") as file:
+        with open(f"/proc/{_starter()}/oom_score_adj", encoding="ascii") as file:
             return int(file.read())
     except (OSError, ValueError):
         return 0
+
+
+def _starter() -> int:
+    """The parent of the process that was called. Raises OSError."""
+    with open(f"{caller.current.proc}/stat", encoding="utf-8", errors="replace") as file:
+        return int(file.read().rpartition(") ")[2].split()[1])
 
 
 def _set_oom_score(score: int) -> None:

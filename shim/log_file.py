@@ -5,8 +5,9 @@
     cri:///PATH?max-size=BYTES&max-files=N     the kubelet's format
     json:///PATH?max-size=BYTES&max-files=N    Docker's json-file
 
-Files have no non-blocking writes, so one thread writes them all, from a bounded queue. A container
-waits for a slow disk five seconds at most; then its output is dropped, and the log says how much.
+Files have no non-blocking writes, so one thread writes them all, from a bounded queue, whatever has
+come meanwhile at once: each turn of thread and loop costs more than the bytes. A container waits for
+a slow disk five seconds at most; then its output is dropped, and the log says how much.
 """
 
 from __future__ import annotations
@@ -15,22 +16,25 @@ import _queue
 import _thread
 import os
 import time
+from _operator import itemgetter
+from itertools import groupby
 
 from shim import ttrpc
+from shim.log_lines import Lines
 from shim.logger import unquote
 from shim.loop import READ
 from shim.ttrpc import RpcError
-from spec import jsontext
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from shim.loop import Loop, Timer
+    from shim.loop import Loop
 
-_QUEUE = 1 << 20  # bytes that wait for the disk
+_QUEUE = 4 << 20  # bytes that wait for the disk
+_CHUNK = 1 << 18  # of the container's pipe, which then holds as much
+_MOST = 1024  # pieces of one writev(2), IOV_MAX
 _PATIENCE = 5.0
-_LINE = 16384  # the longest that CRI's readers take as one piece
 _STREAMS = {1: "stdout", 2: "stderr"}
 
 
@@ -52,13 +56,25 @@ class File:
         self._fd = os.open(self.path, flags, 0o644)
         self._size = os.fstat(self._fd).st_size
 
-    def write(self, data: bytes) -> None:
-        """Append, in a new file where this one would become too large. Raises OSError."""
-        if self._max_size and self._size and self._size + len(data) > self._max_size:
-            self._rotate()
-        self._size += len(data)
-        while data:
-            data = data[os.write(self._fd, data) :]
+    def write(self, pieces: Sequence[bytes]) -> None:
+        """Append; a piece is in a new file where this one would become too large. Raises OSError."""
+        if not self._max_size:
+            self._append(pieces)
+            return
+        for data in pieces:
+            if self._size and self._size + len(data) > self._max_size:
+                self._rotate()
+            self._size += len(data)
+            self._append((data,))
+
+    def _append(self, pieces: Sequence[bytes]) -> None:
+        for at in range(0, len(pieces), _MOST):
+            some = pieces[at : at + _MOST]
+            written = os.writev(self._fd, some)
+            if written < sum(map(len, some)):
+                rest = b"".join(some)[written:]
+                while rest:
+                    rest = rest[os.write(self._fd, rest) :]
 
     def _rotate(self) -> None:
         os.close(self._fd)
@@ -78,10 +94,11 @@ class File:
 
 
 class Writer:
-    """The thread that writes, and what waits for it."""
+    """The thread that writes, and what waits for it: data for files, and files to be let go of."""
 
     def __init__(self, loop: Loop) -> None:
-        self._work: _queue.SimpleQueue[tuple[Callable[[], None], int]] = _queue.SimpleQueue()
+        self._work: _queue.SimpleQueue[tuple[File | None, bytes | None]] = _queue.SimpleQueue()
+        self._finished = _thread.allocate_lock()
         self._done = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._written = 0  # by the thread alone
         self._given = 0  # by the loop alone
@@ -93,24 +110,47 @@ class Writer:
         """Whether more may be given."""
         return self._given - self._written < _QUEUE
 
-    def give(self, act: Callable[[], None], size: int) -> None:
-        """Have the thread do something that takes so many bytes of the queue."""
-        self._given += size
-        self._work.put((act, size))
+    def give(self, file: File, data: bytes | None) -> None:
+        """Have the thread write data to a file; None: there is no more for it from one of its users."""
+        self._given += len(data or b"")
+        self._work.put((file, data))
 
     def when_ready(self, act: Callable[[], None]) -> None:
         """Call `act` in the loop when there may be room."""
         self._waiting.append(act)
+        if self.has_room():  # since it was asked for, when nobody was waiting
+            os.eventfd_write(self._done, 1)
+
+    def finish(self) -> None:
+        """Have everything written, and wait for it; nothing is given any more."""
+        with self._finished:
+            self._work.put((None, None))
+            self._finished.acquire()
 
     def _run(self) -> None:
         while True:
-            act, size = self._work.get()
-            try:
-                act()
-            except OSError:
-                pass  # a full disk must not end the container; the next line may fit
-            self._written += size
-            os.eventfd_write(self._done, 1)
+            work = [self._work.get()]
+            work += [self._work.get() for _ in range(self._work.qsize())]
+            for file, some in groupby(work, itemgetter(0)):
+                if file is None:
+                    self._finished.release()
+                    return
+                self._serve(file, [data for _, data in some])
+            if self._waiting:
+                os.eventfd_write(self._done, 1)
+
+    def _serve(self, file: File, given: Sequence[bytes | None]) -> None:
+        pieces = [data for data in given if data is not None]
+        self._write(file, pieces)
+        for _ in range(len(given) - len(pieces)):
+            _release(file)
+
+    def _write(self, file: File, pieces: Sequence[bytes]) -> None:
+        try:
+            file.write(pieces)
+        except OSError:
+            pass  # a full disk must not end the container; the next line may fit
+        self._written += sum(map(len, pieces))
 
     def _on_done(self, _events: int) -> None:
         os.eventfd_read(self._done)
@@ -122,16 +162,15 @@ class Writer:
 class FileSink:
     """A sink of shim.copy that is a log file. Several may share one file."""
 
-    def __init__(self, loop: Loop, writer: Writer, file: File, layout: str, stream: str) -> None:
+    chunk = _CHUNK
+
+    def __init__(self, loop: Loop, writer: Writer, file: File, lines: Lines | None) -> None:
         self._loop = loop
         self._writer = writer
         self._file = file
-        self._layout = layout
-        self._stream = stream
-        self._line = b""
+        self._lines = lines  # None: bytes as they come
         self._lost = 0
         self._deadline: float | None = None
-        self._timer: Timer | None = None
 
     def write(self, data: bytes) -> int:
         """Take all of it, or nothing while the disk is slow, or drop it when that lasts."""
@@ -145,9 +184,9 @@ class FileSink:
             return len(data)
         self._deadline = None
         if self._lost:
-            self._give(self._formatted(b"[%d bytes lost: the disk is slow]\n" % self._lost))
+            self._give(b"[%d bytes lost: the disk is slow]\n" % self._lost)
             self._lost = 0
-        self._give(data if self._layout == "file" else self._formatted(data))
+        self._give(data)
         return len(data)
 
     def when_ready(self, act: Callable[[], None]) -> None:
@@ -163,44 +202,17 @@ class FileSink:
         self._writer.when_ready(once)
 
     def _give(self, data: bytes) -> None:
+        self._append(self._lines.add(data) if self._lines else data)
+
+    def _append(self, data: bytes) -> None:
         if data:
-            self._writer.give(lambda: self._file.write(data), len(data))
-
-    def _formatted(self, data: bytes) -> bytes:
-        """Whole lines of what has come so far; the rest waits for its end."""
-        *lines, rest = (self._line + data).split(b"\n")
-        parts = []
-        for line in lines:
-            parts += self._pieces(line)
-        while len(rest) >= _LINE:
-            parts.append(self._entry(rest[:_LINE], whole=False))
-            rest = rest[_LINE:]
-        self._line = rest
-        return b"".join(parts)
-
-    def _pieces(self, line: bytes) -> list[bytes]:
-        parts = []
-        while len(line) > _LINE:
-            parts.append(self._entry(line[:_LINE], whole=False))
-            line = line[_LINE:]
-        parts.append(self._entry(line, whole=True))
-        return parts
-
-    def _entry(self, line: bytes, *, whole: bool) -> bytes:
-        seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
-        at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{nanoseconds:09d}Z"
-        if self._layout == "cri":
-            return f"{at} {self._stream} {'F' if whole else 'P'} ".encode() + line + b"\n"
-        text = line.decode("utf-8", "replace") + ("\n" if whole else "")
-        entry = {"log": text, "stream": self._stream, "time": at}
-        return jsontext.dumps(entry).encode() + b"\n"
+            self._writer.give(self._file, data)
 
     def close(self) -> None:
         """Write what has no end of line, and let go of the file once the thread is done with it."""
-        if self._line:
-            self._give(self._entry(self._line, whole=self._layout != "cri"))
-            self._line = b""
-        self._writer.give(_Release(self._file.path).run, 0)
+        if self._lines:
+            self._append(self._lines.end())
+        self._writer.give(self._file, None)
 
 
 _files: dict[str, tuple[File, int]] = {}
@@ -208,19 +220,20 @@ _lock = _thread.allocate_lock()
 _writers: list[Writer] = []
 
 
-class _Release:
+def _release(file: File) -> None:
     """The end of one use of a file."""
+    with _lock:
+        _, users = _files.pop(file.path)
+        if users > 1:
+            _files[file.path] = (file, users - 1)
+        else:
+            file.close()
 
-    def __init__(self, path: str) -> None:
-        self._path = path
 
-    def run(self) -> None:
-        with _lock:
-            file, users = _files.pop(self._path)
-            if users > 1:
-                _files[self._path] = (file, users - 1)
-            else:
-                file.close()
+def finish() -> None:
+    """Have all files written, at the end of a shim."""
+    for writer in _writers:
+        writer.finish()
 
 
 def open_sink(loop: Loop, uri: str, number: int) -> FileSink:
@@ -243,4 +256,5 @@ def open_sink(loop: Loop, uri: str, number: int) -> FileSink:
         _files[path] = (file, users + 1)
     if not _writers:
         _writers.append(Writer(loop))
-    return FileSink(loop, _writers[0], file, layout, _STREAMS[number])
+    lines = None if layout == "file" else Lines(layout, _STREAMS[number])
+    return FileSink(loop, _writers[0], file, lines)

@@ -122,6 +122,8 @@ class Stdio:
             return os.dup(self.logger.writers[number])
         sink = self._sink(path, number)
         reader, writer = self._pipe(1)
+        if sink.chunk > FdSink.chunk:
+            _enlarge(reader, sink.chunk)
         self._add_output(number, Copy(self._loop, reader, sink))  # type: ignore[arg-type] # the same methods
         return writer
 
@@ -313,6 +315,7 @@ class _Input:
 
     def __init__(self, stdio: Stdio, keyboard: FdSink) -> None:
         self._stdio = stdio
+        self.chunk = keyboard.chunk
         self.write = keyboard.write
         self.when_ready = keyboard.when_ready
 
@@ -324,6 +327,14 @@ class _Input:
 def keep(stdio: Stdio) -> Sequence[int]:
     """The descriptors that a worker needs to start the process."""
     return [*stdio.child, *(stdio.logger.descriptors() if stdio.logger else ())]
+
+
+def _enlarge(pipe: int, size: int) -> None:
+    """Let a pipe hold more, as far as its user may (pipe(7), pipe-user-pages-soft)."""
+    try:
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, size)
+    except PermissionError:
+        pass
 
 
 def _open_fifo(path: str, mode: int) -> int:

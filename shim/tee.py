@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import os
 
+from shim.copy import FdSink
 from shim.loop import WRITE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from shim.copy import FdSink
     from shim.log_file import FileSink
     from shim.loop import Loop
 
 
 class Tee:
     """A sink of shim.copy that is many. main: None where nobody keeps the output."""
+
+    chunk = FdSink.chunk
 
     def __init__(self, loop: Loop, main: FdSink | FileSink | None) -> None:
         self._loop = loop

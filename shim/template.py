@@ -24,6 +24,7 @@ import sys
 
 from shim.launch import serve
 from shim.preload import preload
+from shim.title import Title
 
 _SIZE = 65536
 _SPACE = _socket.CMSG_SPACE(4)
@@ -110,26 +111,3 @@ def _be_shim(channel: _socket.socket, held: int, title: Title) -> None:
         status = 0
     finally:
         os._exit(status)
-
-
-class Title:
-    """This process's arguments as others see them (proc_pid_cmdline(5)), which forks change."""
-
-    def __init__(self) -> None:
-        with open("/proc/self/stat", encoding="utf-8", errors="replace") as file:
-            # arg_start and arg_end: fields 48 and 49, counted from the name's end, field 2
-            fields = file.read().rpartition(") ")[2].split()
-        self._start, self._end = map(int, fields[45:47])
-        with open("/proc/self/cmdline", "rb") as file:
-            words = file.read().split(b"\0")
-        self._program = words[: words.index(b"-template")]
-
-    def change(self, *words: str) -> None:
-        """Show `words` behind the program's name, cut to the room that there is."""
-        size = self._end - self._start
-        text = b"\0".join([*self._program, *map(os.fsencode, words)])[: size - 1]
-        memory = os.open("/proc/self/mem", os.O_WRONLY | os.O_CLOEXEC)
-        try:
-            os.pwrite(memory, text.ljust(size, b"\0"), self._start)
-        finally:
-            os.close(memory)

@@ -9,22 +9,25 @@ import pytest
 
 from tests.support import features, hierarchies, warm
 
-_PLANNER = pytest.StashKey[warm.Planner]()
+_PLANNERS = pytest.StashKey[list[warm.Planner]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """WARM=1: calls of the runtime are done by a warm planner, one for each process of tests."""
-    os.environ["ORLOP_PLANNER"] = ""
+    """WARM=1: calls of runtime and shim are done by warm planners, two for each process of tests."""
+    config.stash[_PLANNERS] = []
     distributes = getattr(config.option, "numprocesses", None)  # then its workers run the tests
-    if os.environ.get("WARM") and not distributes:
-        config.stash[_PLANNER] = warm.Planner()
-        os.environ["ORLOP_PLANNER"] = str(config.stash[_PLANNER].socket)
+    for kind in (warm.Planner, warm.ShimPlanner):
+        os.environ[kind.VARIABLE] = ""
+        if os.environ.get("WARM") and not distributes:
+            planner = kind()
+            config.stash[_PLANNERS].append(planner)
+            os.environ[kind.VARIABLE] = str(planner.socket)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Its end."""
-    if _PLANNER in config.stash:
-        config.stash[_PLANNER].stop()
+    """Their end."""
+    for planner in config.stash[_PLANNERS]:
+        planner.stop()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -12,19 +12,19 @@
 
 #include "client.h"
 
-/* ORLOP_PLANNER names the socket; empty, it forbids the planner. Returns false for none. */
-static bool socket_path(char *path, size_t size)
+/* The variable names the socket; empty, it forbids the planner. Returns false for none. */
+static bool socket_path(const struct planner *planner, char *path, size_t size)
 {
-	const char *given = getenv("ORLOP_PLANNER");
+	const char *given = getenv(planner->variable);
 	const char *directory = getenv("XDG_RUNTIME_DIR");
 	int length;
 
 	if (given)
 		length = snprintf(path, size, "%s", given);
 	else if (geteuid() == 0)
-		length = snprintf(path, size, "/run/orlop-planner.sock");
+		length = snprintf(path, size, "/run/%s", planner->socket);
 	else if (directory && directory[0] == '/')
-		length = snprintf(path, size, "%s/orlop-planner.sock", directory);
+		length = snprintf(path, size, "%s/%s", directory, planner->socket);
 	else
 		return false;
 	return length > 0 && (size_t)length < size;
@@ -42,14 +42,14 @@ static bool set_timeout(int fd, int option, long milliseconds)
  * (SO_SNDTIMEO limits connect(2), too: unix(7)), or nobody answers for a second,
  * a cold start is quicker.
  */
-int channel_connect(void)
+int channel_connect(const struct planner *planner)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	struct ucred peer;
 	socklen_t size = sizeof(peer);
 	int fd;
 
-	if (!socket_path(address.sun_path, sizeof(address.sun_path)))
+	if (!socket_path(planner, address.sun_path, sizeof(address.sun_path)))
 		return -1;
 	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (fd < 0)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The parts of the native `orlop`. */
+/* The parts of the native program that is `orlop` and the shim's. */
 #ifndef ORLOP_CLIENT_H
 #define ORLOP_CLIENT_H
 #include <stdbool.h>
@@ -16,15 +16,21 @@ struct message {
 	int fd_count;
 };
 
+/* Where a program's planner is: a variable that names its socket, and the socket's usual name. */
+struct planner {
+	const char *variable;
+	const char *socket;
+};
+
 /* channel.c: false is the end of the connection, or what makes it useless. */
-int channel_connect(void);
+int channel_connect(const struct planner *planner);
 bool channel_wait_long(int channel);
 bool channel_receive(int channel, struct message *message);
 bool channel_send(int channel, const void *data, size_t size, const int *fds, int count);
 void message_close(struct message *message);
 
 /* request.c: false where this call can't be described, and has to be done cold. */
-bool request_send(int channel, const char *directory, int argc, char *const *argv);
+bool request_send(int channel, const char *program, int argc, char *const *argv);
 
 /* children.c: the answers to CALL_SPAWN, CALL_RUN and CALL_WAIT; spawn's pidfd is the caller's to close. */
 void child_spawn(const struct message *message, struct call_answer *answer, int *pidfd);

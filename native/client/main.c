@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `orlop`, as it is called. Where a warm planner of our own user is running, it decides and this program does
- * what only it can do; where none is, or it says that something differs, `orlop-cold` beside this program
- * starts the interpreter, which does the same work.
+ * `orlop`, as it is called, and `containerd-shim-orlop-v1`: one program, which goes by its name. Where a warm
+ * planner of our own user is running, it decides and this program does what only it can do; where none is, or it
+ * says that something differs, NAME-cold beside this program starts the interpreter, which does the same work.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -18,26 +18,26 @@
 
 enum { PATH_SIZE = 4096 };
 
-static char program[PATH_SIZE];   /* orlop-cold, with its directory */
-static char directory[PATH_SIZE]; /* of this program: the planner's must be the same */
+static char self[PATH_SIZE]; /* this program: the planner's must be the same */
+static char program[PATH_SIZE + sizeof("-cold")];
+static const char *name; /* the last part of `self` */
 
 static bool find_programs(void)
 {
-	ssize_t size = readlink("/proc/self/exe", directory, sizeof(directory) - 1);
-	char *slash;
+	ssize_t size = readlink("/proc/self/exe", self, sizeof(self) - 1);
 
 	if (size <= 0)
 		return false;
-	directory[size] = '\0';
-	slash = strrchr(directory, '/');
-	*slash = '\0';
-	return snprintf(program, sizeof(program), "%s/orlop-cold", directory) < (int)sizeof(program);
+	self[size] = '\0';
+	name = strrchr(self, '/') + 1;
+	snprintf(program, sizeof(program), "%s-cold", self);
+	return true;
 }
 
 static void cold(char **argv)
 {
 	execv(program, argv);
-	fprintf(stderr, "orlop: %s: %s\n", program, strerror(errno));
+	fprintf(stderr, "%s: %s: %s\n", name, program, strerror(errno));
 }
 
 /* One operation and its answer; false where the connection is of no more use. */
@@ -137,7 +137,7 @@ static int serve(int channel)
 
 	if (!work(channel, &message)) {
 		foreground_restore();
-		fprintf(stderr, "orlop: the planner ended before the work was done\n");
+		fprintf(stderr, "%s: the planner ended before the work was done\n", name);
 		return 1;
 	}
 	if (message.op.kind == CALL_SERVE)
@@ -152,7 +152,7 @@ static bool accepted(int channel, int argc, char **argv)
 	static struct message message;
 
 	return channel_receive(channel, &message) && message.op.kind == CALL_HELLO &&
-	       message.op.numbers[0] == CALL_PROTOCOL && request_send(channel, directory, argc, argv) &&
+	       message.op.numbers[0] == CALL_PROTOCOL && request_send(channel, self, argc, argv) &&
 	       channel_receive(channel, &message) && message.op.kind == CALL_ACCEPT && channel_wait_long(channel);
 }
 
@@ -160,7 +160,7 @@ static bool accepted(int channel, int argc, char **argv)
  * What only the process itself can do: say when it began, pass on what a container says to a manager, and be
  * above what criu starts (a container of one of these names is done cold, too, and no worse for it).
  */
-static bool is_its_own(int argc, char **argv)
+static bool command_line_is_its_own(int argc, char **argv)
 {
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "restore") == 0 || strcmp(argv[i], "checkpoint") == 0)
@@ -171,9 +171,36 @@ static bool is_its_own(int argc, char **argv)
 	return getenv("NOTIFY_SOCKET") != NULL;
 }
 
+/* Whatever comes to an end at once can be handed on; being a shim, a template or a planner can't. */
+static bool shim_is_its_own(int argc, char **argv)
+{
+	const char *last = argv[argc - 1];
+
+	return strcmp(last, "start") != 0 && strcmp(last, "delete") != 0 && strcmp(last, "-info") != 0;
+}
+
+/* The first is what a program of any other name is. */
+static const struct face {
+	const char *name;
+	struct planner planner;
+	bool (*is_its_own)(int argc, char **argv);
+} faces[] = {
+	{ "orlop", { "ORLOP_PLANNER", "orlop-planner.sock" }, command_line_is_its_own },
+	{ "containerd-shim-orlop-v1", { "ORLOP_SHIM_PLANNER", "orlop-shim-planner.sock" }, shim_is_its_own },
+};
+
+static const struct face *find_face(void)
+{
+	for (size_t i = 1; i < sizeof(faces) / sizeof(*faces); i++)
+		if (strcmp(name, faces[i].name) == 0)
+			return &faces[i];
+	return &faces[0];
+}
+
 static int call(int argc, char **argv)
 {
-	int channel = is_its_own(argc, argv) ? -1 : channel_connect();
+	const struct face *face = find_face();
+	int channel = face->is_its_own(argc, argv) ? -1 : channel_connect(&face->planner);
 
 	if (channel >= 0 && accepted(channel, argc, argv))
 		return serve(channel);
@@ -186,7 +213,7 @@ static int call(int argc, char **argv)
 int main(int argc, char **argv)
 {
 	if (!find_programs()) {
-		fprintf(stderr, "orlop: /proc/self/exe: %s\n", strerror(errno));
+		fprintf(stderr, "%s: /proc/self/exe: %s\n", argc > 0 ? argv[0] : "orlop", strerror(errno));
 		return 1;
 	}
 	return call(argc, argv);

@@ -13,8 +13,8 @@
  *           there: one byte of the client's, and it does what comes then, operations as above, CALL_EXIT.
  *           Otherwise it is gone, and the client makes a call of it.
  *
- * A request is a file of texts, each with its NUL: the protocol's number, the client's directory, the
- * umask, then three lists, each led by its length: the numbers of the descriptors, the arguments (without
+ * A request is a file of texts, each with its NUL: the protocol's number, the client's program by
+ * its path, the umask, then three lists, each led by its length: the numbers of the descriptors, the arguments (without
  * the program's name), the environment.
  */
 #ifndef ORLOP_PROTOCOL_H

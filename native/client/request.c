@@ -54,19 +54,19 @@ static int length_of(char *const *texts)
 	return count;
 }
 
-static void write_request(FILE *file, const char *directory, int argc, char *const *argv, const int *fds, int count)
+static void write_request(FILE *file, const char *program, int argc, char *const *argv, const int *fds, int count)
 {
 	mode_t mask = umask(0);
 
 	umask(mask);
-	fprintf(file, "%d%c%s%c%d%c%d%c", CALL_PROTOCOL, 0, directory, 0, (int)mask, 0, count, 0);
+	fprintf(file, "%d%c%s%c%d%c%d%c", CALL_PROTOCOL, 0, program, 0, (int)mask, 0, count, 0);
 	for (int i = 0; i < count; i++)
 		fprintf(file, "%d%c", fds[i], 0);
 	write_list(file, argc - 1, argv + 1);
 	write_list(file, length_of(environ), environ);
 }
 
-static int request_file(const char *directory, int argc, char *const *argv, const int *fds, int count)
+static int request_file(const char *program, int argc, char *const *argv, const int *fds, int count)
 {
 	int fd = memfd_create("orlop-request", MFD_CLOEXEC);
 	int copy = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
@@ -80,7 +80,7 @@ static int request_file(const char *directory, int argc, char *const *argv, cons
 			close(fd);
 		return -1;
 	}
-	write_request(file, directory, argc, argv, fds, count);
+	write_request(file, program, argc, argv, fds, count);
 	failed = ferror(file);
 	if (fclose(file) != 0 || failed) {
 		close(fd);
@@ -89,7 +89,7 @@ static int request_file(const char *directory, int argc, char *const *argv, cons
 	return fd;
 }
 
-bool request_send(int channel, const char *directory, int argc, char *const *argv)
+bool request_send(int channel, const char *program, int argc, char *const *argv)
 {
 	int fds[2 + CALL_MOST_FDS];
 	int count = open_descriptors(channel, fds + 2, CALL_MOST_FDS - 2);
@@ -97,7 +97,7 @@ bool request_send(int channel, const char *directory, int argc, char *const *arg
 
 	if (count < 0)
 		return false;
-	fds[0] = request_file(directory, argc, argv, fds + 2, count);
+	fds[0] = request_file(program, argc, argv, fds + 2, count);
 	fds[1] = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (fds[0] >= 0 && fds[1] >= 0)
 		sent = channel_send(channel, "", 1, fds, 2 + count);

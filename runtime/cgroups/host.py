@@ -93,7 +93,14 @@ def detect() -> Host:
 
     Raises OrlopError when no cgroup hierarchy is mounted, OSError when /proc can't be read.
     """
-    memberships = parse_memberships(files.read(f"{caller.current.proc}/cgroup"))
+    return of(parse_memberships(files.read(f"{caller.current.proc}/cgroup")))
+
+
+def of(memberships: Sequence[Membership]) -> Host:
+    """Return the hierarchies, with what is `own` of a process by its memberships.
+
+    Raises OrlopError when no cgroup hierarchy is mounted, OSError when /proc can't be read.
+    """
     host = conventional(memberships)
     if host is None:
         host = from_mounts(memberships, parse_mountinfo(files.read("/proc/self/mountinfo")))

@@ -78,7 +78,7 @@ def is_killed(shim: Shim, victim: str, point: int, directory: Path) -> Life | No
     """A life whose `victim` is killed before effect `point`; None: it has fewer."""
     marker, path = directory / "marker", f"{shim.socket_directory}/shim"
     marker.unlink(missing_ok=True)
-    words = [*KILLED, str(point), victim, str(marker), str(PROGRAM)]
+    words = [*KILLED, str(point), victim, str(marker), f"{PROGRAM}-cold"]
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
         listener.listen()

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 #: What the runtime finds in its environment unless a test says otherwise: engines give no more.
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
-if planner := os.environ.get("ORLOP_PLANNER"):  # tests/conftest.py
-    ENVIRONMENT["ORLOP_PLANNER"] = planner
+for variable in ("ORLOP_PLANNER", "ORLOP_SHIM_PLANNER"):
+    if planner := os.environ.get(variable):  # tests/conftest.py
+        ENVIRONMENT[variable] = planner
 
 
 def program() -> list[str]:

@@ -110,7 +110,7 @@ def test_an_unknown_action_fails_on_stderr_alone() -> None:
 
 
 def test_a_shim_imports_nothing_that_is_large() -> None:
-    code = PROGRAM.read_text()
+    code = Path(f"{PROGRAM}-cold").read_text()
     code = code.replace("from shim.bootstrap import main", "import shim.daemon, shim.launch")
     code = code.replace("sys.exit(main())", "print(*sys.modules)")
     words = [sys.executable, "-I", "-S", "-c", code]
