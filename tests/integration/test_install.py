@@ -190,6 +190,8 @@ def test_the_units_start_what_was_installed(prefix: Path) -> None:
     assert {unit.name for unit in units.iterdir()} == {
         "orlop-planner.service",
         "orlop-planner.socket",
+        "orlop-shim-planner.service",
+        "orlop-shim-planner.socket",
         "orlopd.service",
         "orlopd.socket",
     }

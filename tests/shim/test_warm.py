@@ -202,7 +202,9 @@ def test_limits_above_the_planners_are_had_by_cold_ones(
         client, said = start(planner, shim)
         assert "a call of" in said or "take_limits" in said
         shim.create(client)
-        assert "unlimited" in Path(f"/proc/{shim.pid}/limits").read_text().split("core file")[1][:60]
+        assert (
+            "unlimited" in Path(f"/proc/{shim.pid}/limits").read_text().split("core file")[1][:60]
+        )
         shim.end(client)
     finally:
         planner.stop()

@@ -48,7 +48,8 @@ def units() -> Iterator[list[Path]]:
     for state in client.call("container.list"):
         client.call("container.delete", id=state["id"], force=True)
     client.close()
-    systemctl("stop", "orlopd.socket", "orlopd.service", "orlop-planner.socket")
+    systemctl("stop", "orlopd.socket", "orlopd.service", "orlop-planner.socket",
+              "orlop-shim-planner.socket")  # fmt: skip
     for unit in written:
         unit.unlink()
     systemctl("daemon-reload")
@@ -98,13 +99,22 @@ def test_a_killed_orlopd_is_started_by_systemd(units: list[Path]) -> None:
     client.close()
 
 
-def test_the_planner_is_started_by_its_socket(units: list[Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("unit", "words", "variable"),
+    [
+        ("orlop-planner", ["orlop", "features"], "ORLOP_PLANNER"),
+        ("orlop-shim-planner", ["containerd-shim-orlop-v1", "-info"], "ORLOP_SHIM_PLANNER"),
+    ],
+)
+def test_planners_are_started_by_their_sockets(
+    units: list[Path], unit: str, words: list[str], variable: str
+) -> None:
     assert units
-    systemctl("start", "orlop-planner.socket")
-    command = [str(PROGRAM.with_name("orlop")), "--root", str(tmp_path), "list"]
-    environment = {name: of for name, of in os.environ.items() if name != "ORLOP_PLANNER"}
+    systemctl("start", f"{unit}.socket")
+    command = [str(PROGRAM.with_name(words[0])), *words[1:]]
+    environment = {name: of for name, of in os.environ.items() if name != variable}
     done = subprocess.run(command, env=environment, capture_output=True, check=False,
-                          text=True, timeout=limit(60))  # fmt: skip
-    assert (done.returncode, done.stderr) == (0, "")
-    assert prop("orlop-planner.service", "ActiveState") == "active"
-    systemctl("stop", "orlop-planner.service")
+                          stdin=subprocess.DEVNULL, timeout=limit(60))  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert prop(f"{unit}.service", "ActiveState") == "active"
+    systemctl("stop", f"{unit}.service")
