@@ -35,6 +35,7 @@ def adopt(pid: int, words: Sequence[str]) -> str:
 
     Only `start` leaves a process behind. Raises FileNotFoundError where there is no such process.
     """
+    launch.fork = os.fork
     if words[-1:] != ["start"]:
         return ""
     ours, theirs = _facts("self"), _facts(str(pid))
@@ -139,7 +140,7 @@ def _join(pid: int) -> str:
         if hierarchy.version == 1:
             files.write(f"{directory}/tasks", "0")
         elif os.geteuid() == 0:
-            launch.fork = _fork_into(directory)  # this process serves one call
+            launch.fork = _fork_into(directory)
         else:
             return f"cgroup {each.path}"  # whether a user may go there is for the kernel to say
     left = [each.controllers for each in _other(pid)]

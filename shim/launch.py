@@ -9,6 +9,7 @@ import errno
 import os
 from _blake2 import blake2b  # hashlib would load all of OpenSSL
 
+from native import syscalls
 from runtime import caller, private_directory
 from shim import exits, messages, options
 from shim.options import Options
@@ -217,7 +218,7 @@ def _detach(wanted: Wanted, listener: _socket.socket, path: str) -> None:
             kept = _socket.socket(fileno=_DESCRIPTOR)
         else:
             kept = listener
-        os.closerange(_DESCRIPTOR + 1, _FDS)
+        syscalls.close_range(_DESCRIPTOR + 1, _LAST)
         _set_oom_score(min(score, _OOM_MAX))
         if wanted.options.shim_cgroup:
             join_cgroup(wanted.options.shim_cgroup)
@@ -235,7 +236,7 @@ def _go_on_alone(shown: Title, words: Sequence[str]) -> None:
 
 
 _DESCRIPTOR = 3
-_FDS = 1024
+_LAST = 2**31 - 1
 #: In a planner's worker: its arguments (shim.planner), and how a shim is forked (shim.inherited).
 title: Title | None = None
 fork: Callable[[], int] = os.fork

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 TREE = Path(__file__).parents[2]
 MODULES = [
     path
-    for package in ("runtime", "spec", "native")
+    for package in ("runtime", "shim", "spec", "native")
     for path in sorted((TREE / package).rglob("*.py"))
     if not path.name.endswith("build.py")
 ]
