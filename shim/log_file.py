@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from shim.loop import Loop
 
 _QUEUE = 4 << 20  # bytes that wait for the disk
-_CHUNK = 1 << 18  # of the container's pipe, which then holds as much
+_CHUNK = 1 << 18  # bytes at once, of the container's pipe, which then holds as much
+_TURNED = 1 << 16  # of what goes to a file that is rotated: between two pieces
 _MOST = 1024  # pieces of one writev(2), IOV_MAX
 _PATIENCE = 5.0
 _STREAMS = {1: "stdout", 2: "stderr"}
@@ -45,6 +46,7 @@ class File:
         self.path = path
         self._max_size = max_size
         self._max_files = max(1, max_files)
+        self.chunk = _TURNED if max_size else _CHUNK
         directory = os.path.dirname(path)
         os.makedirs(directory, mode=0o755, exist_ok=True)
         self._fd = -1
@@ -162,13 +164,12 @@ class Writer:
 class FileSink:
     """A sink of shim.copy that is a log file. Several may share one file."""
 
-    chunk = _CHUNK
-
     def __init__(self, loop: Loop, writer: Writer, file: File, lines: Lines | None) -> None:
         self._loop = loop
         self._writer = writer
         self._file = file
         self._lines = lines  # None: bytes as they come
+        self.chunk = file.chunk
         self._lost = 0
         self._deadline: float | None = None
 

@@ -87,6 +87,13 @@ def start(planner: ShimPlanner, shim: Shim, **how: object) -> tuple[Client, str]
     return shim.connect(), called.said
 
 
+def unstarted(shim: Shim) -> None:
+    """What there would be of a shim that had been started."""
+    shim.bundle.write()
+    (shim.bundle.path / "log").touch()
+    os.mkdir(shim.socket_directory)
+
+
 def facts(pid: int) -> dict[str, object]:
     """What a process has of its starter, as the kernel shows it."""
     proc = Path(f"/proc/{pid}")
@@ -166,7 +173,7 @@ def test_it_is_in_its_starters_cgroups(planner: ShimPlanner, shim: Shim, cgroup:
     assert warm == cold
     assert str(warm["cgroup"]).count(f":{name}\n") == len(places)
     assert Path(f"/proc/{planner.process.pid}/cgroup").read_text() == before
-    hierarchies.remove(name)
+    hierarchies.remove(cgroup)
 
 
 @pytest.mark.parametrize(
@@ -224,8 +231,7 @@ def test_the_planner_of_another_user_is_not_asked(shim: Shim) -> None:
 @requires("rootless")
 def test_another_user_does_not_reach_ours(planner: ShimPlanner, shim: Shim) -> None:
     planner.directory.chmod(0o755)
-    os.mkdir(shim.socket_directory)
-    shim.bundle.write()
+    unstarted(shim)
     called = Called(planner, shim, "-info", user=NOBODY)
     assert (called.said, called.status) == ("", 0)
 
@@ -271,8 +277,7 @@ def test_a_killed_shim_is_cleaned_up_after_by_the_planner(
 
 
 def test_info_and_errors_are_those_of_a_cold_one(planner: ShimPlanner, shim: Shim) -> None:
-    shim.bundle.write()
-    os.mkdir(shim.socket_directory)
+    unstarted(shim)
     for words, size in ((["-info"], 9999), (["-nope", "start"], 9999), (["delete"], _UP_TO_TIME)):
         warm = Called(planner, shim, *words)
         cold = Called(planner, shim, *words, env={planner.VARIABLE: ""})
@@ -282,7 +287,7 @@ def test_info_and_errors_are_those_of_a_cold_one(planner: ShimPlanner, shim: Shi
 
 
 def test_what_is_no_short_call_is_not_handed_on(planner: ShimPlanner, shim: Shim) -> None:
-    os.mkdir(shim.socket_directory)
+    unstarted(shim)
     called = Called(planner, shim, "-v")
     assert called.said == ""
     assert b"Version" in called.output

@@ -140,7 +140,7 @@ def test_a_log_is_rotated_before_it_is_too_large(tmp_path: Path) -> None:
     path = tmp_path / "log"
     file = File(str(path), 10, 3)
     for line in (b"one 789\n", b"two 789\n", b"three 9\n", b"four 89\n"):
-        file.write(line)
+        file.write([line])
     file.close()
     assert path.read_text() == "four 89\n"
     assert (tmp_path / "log.1").read_text() == "three 9\n"
