@@ -21,8 +21,8 @@ test-unit: .venv/.tools .venv/.built ## the tests that need no root
 test-engines: .venv/.engines .venv/.built ## Docker, containerd, Podman and buildah, of the distribution's packages, drive orlop
 	@MUST_RUN="$${MUST_RUN:+$$MUST_RUN,}buildah,containerd,docker,ip,newuidmap,podman,runc,slirp4netns,tini" scripts/test.sh tests/engines $(ARGS)
 
-test-warm: .venv/.tools .venv/.built ## the container tests once more, each call done by a warm planner
-	@WARM=1 scripts/test.sh tests/integration $(ARGS)
+test-warm: .venv/.tools .venv/.built ## the container and shim tests once more, each call done by a warm planner
+	@WARM=1 scripts/test.sh tests/integration tests/shim $(ARGS)
 
 test-vm: .venv/.tools .venv/.built ## the cgroup and container tests in a guest with pure cgroup v2 (MODE=--systemd, QEMU=1)
 	@scripts/test-vm.sh $(MODE) -- $(ARGS)

@@ -78,8 +78,10 @@ def _containerd(
 
         return attempt
 
+    _planner(room, stack, peers.SHIM)
     return {
-        "orlop shim": run("ours", "--runtime", str(peers.SHIM)),
+        "orlop shim": run("ours", "--runtime", f"{peers.SHIM}-cold"),
+        "orlop shim warm": run("warm", "--runtime", str(peers.SHIM)),
         "containerd shim, runc": run("theirs", "--runc-binary", peers.find("runc") or "runc"),
         "containerd shim, orlop": run("mixed", "--runc-binary", str(peers.ORLOP)),
     }
@@ -97,14 +99,14 @@ def _docker(
         command = docker.client("run", "--rm", "--runtime", runtime, IMAGE, "true")
         return {"docker-run": launcher.time(_absolute(command), env=env)}
 
-    _planner(room, stack)
+    _planner(room, stack, peers.ORLOP)
     return {"docker, runc": lambda: run("runc"), "docker, orlop warm": lambda: run("orlop")}
 
 
-def _planner(room: Room, stack: ExitStack) -> None:
-    """A planner where `orlop` looks for one; the room's end is its own."""
+def _planner(room: Room, stack: ExitStack, program: Path) -> None:
+    """A planner where a program looks for one; the room's end is its own."""
     process = subprocess.Popen(
-        room.command(peers.ORLOP, "planner"),
+        room.command(program, "planner"),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         env=room_environment(),

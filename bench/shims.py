@@ -19,6 +19,7 @@ from bench.measure import Row, interleave
 from shim.messages import RUNC_OPTIONS
 from tests.support.ttrpc import Client, Events
 from tests.support.waiting import ended, limit
+from tests.support.warm import ShimPlanner
 
 if TYPE_CHECKING:
     from bench.workplace import Workplace
@@ -41,8 +42,9 @@ LOG = [Row("log", "output of a container into a log file", "GB/s")]
 class Shim:
     """A program that speaks the Task API, and what containerd is to it."""
 
-    def __init__(self, place: Workplace, program: str, runtime: str) -> None:
+    def __init__(self, place: Workplace, program: str, runtime: str, planner: str = "") -> None:
         self._place, self._program, self._runtime = place, program, runtime
+        self._planner = planner
         self.directory = Path(tempfile.mkdtemp(prefix="orlop-b-"))  # short: for sockets' paths
         self._events = Events(self.directory / "events")
 
@@ -54,7 +56,8 @@ class Shim:
             [self._program, *words, "-publish-binary", "/bin/true", "start"],
             cwd=bundle.path,
             env={"PATH": os.environ["PATH"], "TTRPC_ADDRESS": self._events.address,
-                 "CONTAINERD_SHIM_RUNC_V2_ADDRESS": "", "MAX_SHIM_VERSION": "2"},
+                 "CONTAINERD_SHIM_RUNC_V2_ADDRESS": "", "MAX_SHIM_VERSION": "2",
+                 "ORLOP_SHIM_PLANNER": self._planner},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -183,9 +186,10 @@ def memory(pid: int) -> tuple[float, float]:
     return values["Pss"], values["Private_Clean"] + values["Private_Dirty"]
 
 
-def contenders(place: Workplace) -> dict[str, Shim]:
-    """The shims that are there."""
-    found = {"orlop shim": Shim(place, str(peers.SHIM), str(peers.ORLOP))}
+def contenders(place: Workplace, planner: str) -> dict[str, Shim]:
+    """The shims that are there. planner: the socket of ours."""
+    ours = (place, str(peers.SHIM), str(peers.ORLOP))
+    found = {"orlop shim": Shim(*ours), "orlop shim warm": Shim(*ours, planner)}
     theirs, runc = peers.find("containerd-shim-runc-v2"), peers.find("runc")
     if theirs and runc:
         found["containerd shim, runc"] = Shim(place, theirs, runc)
@@ -196,7 +200,8 @@ def contenders(place: Workplace) -> dict[str, Shim]:
 
 def measure(place: Workplace) -> None:
     """A life through each shim, and its output."""
-    shims = contenders(place)
+    planner = ShimPlanner()
+    shims = contenders(place, str(planner.socket))
     try:
         bundle = place.bundle("shim", "sleep")
         lives = {name: partial(shim.live, bundle) for name, shim in shims.items()}
@@ -218,3 +223,4 @@ def measure(place: Workplace) -> None:
     finally:
         for shim in shims.values():
             shim.close()
+        planner.stop()

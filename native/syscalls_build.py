@@ -203,9 +203,9 @@ int call_ioprio_set(int which, int who, int priority)
 int call_ioprio_get(int which, int who) { return (int)syscall(SYS_ioprio_get, which, who); }
 int call_fork_into(int cgroup)
 {
-	struct clone_args args = { .flags = CLONE_INTO_CGROUP, .exit_signal = SIGCHLD,
-	                           .cgroup = (uint64_t)cgroup };
-	return (int)syscall(SYS_clone3, &args, sizeof(args));
+    struct clone_args args = { .flags = CLONE_INTO_CGROUP, .exit_signal = SIGCHLD,
+                               .cgroup = (uint64_t)cgroup };
+    return (int)syscall(SYS_clone3, &args, sizeof(args));
 }
 int64_t call_fstatfs_type(int fd)
 {

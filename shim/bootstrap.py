@@ -3,9 +3,9 @@
 
 `start` prints the address of a shim, made now or, for a container of a group, before; `delete`
 removes what a dead shim left; `-info` and `-v` tell what this is; `planner` does these for others
-(shim.planner); without an action it is the shim, serving the listening socket on descriptor 3, or with `-template` a process that forks shims
-(shim.template). containerd reads stdout and stderr of `start`
-together as the address: not a word more may be written.
+(shim.planner); without an action it is the shim, serving the listening socket on descriptor 3, or
+with `-template` a process that forks shims (shim.template). containerd reads stdout and stderr of
+`start` together as the address: not a word more may be written.
 
 containerd docs/runtime-v2.md and core/runtime/v2/shim.go, 1.6 to 2.4.
 """

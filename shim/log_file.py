@@ -5,9 +5,9 @@
     cri:///PATH?max-size=BYTES&max-files=N     the kubelet's format
     json:///PATH?max-size=BYTES&max-files=N    Docker's json-file
 
-Files have no non-blocking writes, so one thread writes them all, from a bounded queue, whatever has
-come meanwhile at once: each turn of thread and loop costs more than the bytes. A container waits for
-a slow disk five seconds at most; then its output is dropped, and the log says how much.
+Files have no non-blocking writes, so one thread writes them all, from a bounded queue, at once what
+has come meanwhile: each turn of thread and loop costs more than the bytes. A container waits for a
+slow disk five seconds at most; then its output is dropped, and the log says how much.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class File:
         self._size = os.fstat(self._fd).st_size
 
     def write(self, pieces: Sequence[bytes]) -> None:
-        """Append; a piece is in a new file where this one would become too large. Raises OSError."""
+        """Append; a piece for which this file is too large begins a new one. Raises OSError."""
         if not self._max_size:
             self._append(pieces)
             return
@@ -113,7 +113,7 @@ class Writer:
         return self._given - self._written < _QUEUE
 
     def give(self, file: File, data: bytes | None) -> None:
-        """Have the thread write data to a file; None: there is no more for it from one of its users."""
+        """Have the thread write data to a file; None: one of its users has no more."""
         self._given += len(data or b"")
         self._work.put((file, data))
 

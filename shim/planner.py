@@ -34,7 +34,7 @@ def run(flags: Flags, main: Callable[[Sequence[str]], int]) -> int:
     """Serve until SIGTERM. main: what a command line does. Raises OrlopError, OSError."""
     if ROOM not in sys.argv:
         # Arguments have the room that they had when the process was executed.
-        os.execv(sys.argv[0], [*sys.argv, ROOM])
+        os.execv(sys.argv[0], [*sys.argv, ROOM])  # noqa: S606 - this very program
     for name in _IMPORTED:
         __import__(name)
     preload()

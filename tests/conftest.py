@@ -13,7 +13,7 @@ _PLANNERS = pytest.StashKey[list[warm.Planner]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """WARM=1: calls of runtime and shim are done by warm planners, two for each process of tests."""
+    """WARM=1: calls of runtime and shim are done by warm planners, for each process of tests."""
     config.stash[_PLANNERS] = []
     distributes = getattr(config.option, "numprocesses", None)  # then its workers run the tests
     for kind in (warm.Planner, warm.ShimPlanner):

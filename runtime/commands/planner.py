@@ -31,7 +31,5 @@ def run(call: Globals, options: Options, arguments: Sequence[str]) -> int:  # no
     planner.preload()
     rehearse()
     program = warm.Program(planner.called(), cli.main)
-    planner.run(
-        lambda: options.text("socket") or planner.default_socket(), program, call.log.debug
-    )
+    planner.run(lambda: options.text("socket") or planner.default_socket(), program, call.log.debug)
     return 0

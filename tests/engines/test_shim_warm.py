@@ -93,9 +93,7 @@ def test_a_shim_is_where_a_cold_one_is(own_containerd: Containerd, planner: Plan
         own_containerd("task", "delete", "--force", name, check=False)
 
 
-def test_a_killed_planner_harms_no_container(
-    own_containerd: Containerd, planner: Planner
-) -> None:
+def test_a_killed_planner_harms_no_container(own_containerd: Containerd, planner: Planner) -> None:
     own_containerd.run(shim(), "service", "sleep", "1000", options=("--detach",))
     assert planner.calls() == 1
     planner.kill()
