@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import random
 import signal
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.supervisor.books import balance
 from tests.supervisor.conftest import Refused
 from tests.support import leaks
 from tests.support.waiting import limit
@@ -39,7 +39,6 @@ WEIGHTS = {
     "run": 30, "kill": 12, "delete": 12, "pause": 8, "exec": 8, "start": 6, "list": 10,
     "kill_init": 6, "kill_shim": 4, "kill_orlopd": 4,
 }  # fmt: skip
-LIVES = ("create", "start", "exit", "delete")
 
 
 class Chaos:
@@ -168,26 +167,3 @@ def settle(orlopd: Orlopd) -> Client:
                 client.call("container.delete", id=state["id"], force=True)
     orlopd.shims_end()
     return client
-
-
-def balance(client: Client) -> None:
-    """Each life in the events is whole: created once, an exit for each start, deleted once."""
-    last = client.call("events.subscribe", since=0)["last"]
-    lives: dict[str, list[str]] = {}
-    number = 0
-    while number < last:
-        while not client.events:
-            client._take()
-        event = client.events.pop(0)
-        assert event["number"] == number + 1
-        number = event["number"]
-        if event["topic"] in LIVES:
-            lives.setdefault(event["container"], []).append(event["topic"])
-    for container, topics in lives.items():
-        counts = Counter(topics)
-        assert counts["create"] == counts["delete"] == 1, (container, topics)
-        assert (topics[0], topics[-1]) == ("create", "delete"), (container, topics)
-        pairs = [topic for topic in topics if topic in ("start", "exit")]
-        assert all(one != other for one, other in itertools.pairwise(pairs)), (container, topics)
-        assert pairs[-1:] != ["start"], (container, topics)
-    assert lives
