@@ -230,7 +230,7 @@ def holds(client: Client, life: Life) -> None:
 
 def deleted(client: Client) -> None:
     """Delete all; one that is just going is gone."""
-    for state in reversed(client.call("container.list")):
+    for state in client.call("container.list"):
         with contextlib.suppress(Refused):
             client.call("container.delete", id=state["id"], force=True)
     assert client.call("container.list") == []
