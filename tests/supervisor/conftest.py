@@ -256,8 +256,7 @@ class Orlopd:
         if self.process is None or self.process.poll() is not None:
             self.start()
         client = self.client()
-        # backwards: the first one made the cgroup above all, and so removes it
-        for state in reversed(client.call("container.list")):
+        for state in client.call("container.list"):
             client.call("container.delete", id=state["id"], force=True)
         for each in self._clients:
             each.close()

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from tests.supervisor.conftest import Client, Orlopd
     from tests.support.bundle import Bundle
-    from tests.support.container import Container
     from tests.support.leaks import Watch
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
@@ -127,15 +126,12 @@ def _end(pid: int, known: Callable[[], list[int]]) -> None:
 
 
 def test_the_books_balance_whatever_is_killed(
-    container: Container,
     orlopd: Orlopd,
     make_bundle: Callable[[], Bundle],
     watch: Watch,
     record_property: Callable[[str, object], None],
 ) -> None:
     print(f"FAULTS_SEED={SEED}")  # noqa: T201 - shown where it fails
-    container.bundle.args("sleep")
-    container.create()  # the first one below the cgroup of all: that goes with it, at the end
     orlopd.errors_allowed = True  # shims die, and it says so
     config = orlopd.root / "orlopd.toml"
     config.write_text("[restart]\ndelay = 0.01\nlongest = 1\n[events]\nkept = 1000000\n")
@@ -151,7 +147,6 @@ def test_the_books_balance_whatever_is_killed(
     print(dict(chaos.done))  # noqa: T201
     client = settle(orlopd)
     balance(client)
-    container.delete("--force")
     assert orlopd.shims() == []
     assert [line for line in watch.found() if not line.startswith("descriptor ")] == []
     assert leaks.state(orlopd.root / "state" / "orlopd") == []
@@ -162,7 +157,7 @@ def settle(orlopd: Orlopd) -> Client:
     """Remove what is left, whatever it takes; a fresh orlopd has finished what was half done."""
     client = orlopd.restart()
     while found := client.call("container.list"):
-        for state in reversed(found):
+        for state in found:
             with contextlib.suppress(Refused):
                 client.call("container.delete", id=state["id"], force=True)
     orlopd.shims_end()
