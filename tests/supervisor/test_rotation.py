@@ -124,7 +124,7 @@ def test_half_a_line_is_waited_for(tmp_path: Path) -> None:
     entry = Log(tmp_path / "other")._entry(7)
     path.write_bytes(entry + entry[:20])
 
-    def act(sending: int) -> bool:
+    def act(_sending: int) -> bool:
         with path.open("ab") as file:
             file.write(entry[20:])
         return True
