@@ -180,11 +180,12 @@ class ProcessInfo(TypedDict):
 
 
 class LogEntry(TypedDict):
-    """A line of output, its end included."""
+    """A line of output, its end included. missed: one of orlopd's, for output that is lost."""
 
     log: str
     stream: Stream
     time: str
+    missed: NotRequired[bool]
 
 
 class CpuUsage(TypedDict, total=False):

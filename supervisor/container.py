@@ -54,6 +54,15 @@ class Container:
         self.exit = expected(Exit(record.exit_status, record.exited_at)
                              if record.status == "stopped" else None)  # fmt: skip
 
+    @property
+    def is_unwanted(self) -> bool:
+        """Whether the next orlopd removes it, should this one end now. To be saved."""
+        return bool(self.record.settings.get("unwanted"))
+
+    @is_unwanted.setter
+    def is_unwanted(self, unwanted: bool) -> None:
+        self.record.settings = {**self.record.settings, "unwanted": unwanted}
+
     def client(self, *allowed: str) -> TaskClient:
         """Its shim, in one of these statuses. Raises Failure."""
         if self.record.status not in allowed or self.shim.client is None:
@@ -120,6 +129,7 @@ class Container:
 
     def _running(self) -> None:
         self.record.status, self.record.started_at = "running", now()
+        self.is_unwanted = False
         self.record.exit_status, self.record.exited_at = None, None
         self._store.save(self.record, "start", pid=self.record.pid)
         self._check_health(is_new=True)
@@ -192,6 +202,8 @@ class Container:
         if force:
             self._store.restarts.hold(self.record)
         while not await self._delete(force=force):
+            self.is_unwanted = True
+            self._store.save(self.record)
             await self._end()
 
     async def _delete(self, *, force: bool) -> bool:
@@ -249,7 +261,8 @@ class Container:
 
     async def _stopped(self, status: int | None) -> None:
         """Record an exit, once; `status` None: the shim is gone, and with it all that it held."""
-        if self.record.status == "created" and self.record.started_at:
+        is_new = self.record.status in ("created", "recreating")
+        if is_new and self.record.started_at:
             await self._not_started_again()
             return
         reason = {} if status is not None else {"reason": "the shim died"}
@@ -285,6 +298,15 @@ class Container:
                 await self._recover()
             except (OrlopError, OSError, RpcError) as error:
                 self._try_again(error)
+        if self.is_unwanted and self._store.has(self):
+            self._store.watch(self._delete_at_last())
+
+    async def _delete_at_last(self) -> None:
+        """What was being removed by force when orlopd ended, or was yet to be started by run."""
+        try:
+            await self.delete(force=True)
+        except (Failure, OrlopError, OSError) as error:
+            self._complain(error)
 
     def _try_again(self, error: Exception) -> None:
         self._complain(error)
@@ -314,8 +336,6 @@ class Container:
         if status in ("creating", "deleting"):
             await self.shim.dispose()
             self._forget("delete" if status == "deleting" else "")
-        elif status == "recreating":
-            await self._not_started_again()
         elif status == "stopped":
             await self.shim.dispose()
             self._store.restarts.has_ended(self)
@@ -330,7 +350,12 @@ class Container:
         except (OSError, RpcError):
             await self._stopped(None)
             return
-        if self.record.status == "created" and found["status"] in (_RUNNING, _PAUSED):
+        is_started = found["status"] in (_RUNNING, _PAUSED)
+        if self.record.status == "recreating" and not is_started:
+            await self._not_started_again()
+            return
+        if self.record.status in ("created", "recreating") and is_started:
+            self.record.pid = int(found["pid"])
             self._running()
         elif self.record.status != "created":
             self._check_health(is_new=False)

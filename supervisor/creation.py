@@ -65,7 +65,7 @@ def _from_rootfs(store: Store, params: Params) -> Container:
     try:
         config = os.path.join(bundle, bundles.CONFIG)
         with open(config, "w", encoding="utf-8", errors="surrogateescape") as file:
-            json.dump(spec, file)
+            file.write(json.dumps(spec))
         return store.add(_record(bundle, params))
     except BaseException:
         shutil.rmtree(bundle)

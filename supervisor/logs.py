@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The output of a container, as its shim wrote it: a JSON object per line.
 
-PATH is written to, PATH.1 is what was written before, if the shim rotates.
+PATH is written to, PATH.1 is what was written before, if the shim rotates, PATH.2 what was before.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from native import syscalls
+from runtime.state import now
 from supervisor.descriptor import Descriptor
 from supervisor.failure import INVALID_PARAMS, Failure
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
     from typing import BinaryIO
 
-    Entry = dict[str, str]
+    Entry = dict[str, Any]
     Send = Callable[[list[Entry]], Awaitable[None]]
 
 LINES = 1000  # that one answer has at most
@@ -92,6 +93,9 @@ def _last(file: BinaryIO, lines: int, wanted: Wanted) -> list[Entry]:
     kept: deque[tuple[Entry, int]] = deque()
     total = 0
     for line in file:
+        if not line.endswith(b"\n"):
+            file.seek(-len(line), os.SEEK_CUR)  # who reads on has the whole of it
+            break
         for entry in wanted.of([line]):
             kept.append((entry, len(line)))
             total += len(line)
@@ -107,26 +111,95 @@ async def follow(
     done: asyncio.Future[Any],
     send: Send,
 ) -> None:
-    """Send the last entries, then what comes, until `done` and all is sent. Raises OSError."""
-    while True:
-        try:
-            watch = Descriptor(syscalls.inotify(path))  # before a look: nothing is overlooked
-        except FileNotFoundError:
-            if done.done():
-                return
-            await asyncio.sleep(0)  # the shim is between two names of the next file
-            continue
-        try:
-            with open(path, "rb") as file:  # noqa: ASYNC230 - of our own directory
-                if lines:
-                    await send(_last(file, lines, wanted))
-                else:
-                    file.seek(0, os.SEEK_END)
+    """Send the last entries, then what comes, until `done` and all is sent. Raises OSError.
+
+    However often the shim rotates meanwhile: file after file is read. Where one was removed unread,
+    an entry of ours says so.
+    """
+    file: BinaryIO | None = None
+    try:
+        while True:
+            try:
+                watch = Descriptor(syscalls.inotify(path))  # before a look: nothing is overlooked
+            except FileNotFoundError:
+                if done.done():
+                    return
+                await asyncio.sleep(0)  # the shim is between two names of the next file
+                continue
+            try:
+                found, is_lost = _after(path, file)
+                if found is None:
+                    await asyncio.sleep(0)  # rotated at this moment
+                    continue
+                is_first = file is None
+                if file is not None:
+                    file.close()
+                file = found
+                if is_lost:
+                    await send([_lost()])
+                if is_first:
+                    await send(_past(file, lines, wanted))
                 if not await _to_its_end(file, path, wanted, watch, done, send):
                     return
-        finally:
-            watch.close()
-        lines = LINES  # of the next file, all that it has yet
+            finally:
+                watch.close()
+    finally:
+        if file is not None:
+            file.close()
+
+
+def _past(file: BinaryIO, lines: int, wanted: Wanted) -> list[Entry]:
+    """The last entries; the file is at its end then."""
+    if lines:
+        return _last(file, lines, wanted)
+    file.seek(0, os.SEEK_END)
+    return []
+
+
+def _after(path: str, file: BinaryIO | None) -> tuple[BinaryIO | None, bool]:
+    """What was written after this file, and whether there was more between that is removed.
+
+    None: the files are being moved at this moment.
+    """
+    place = _place(path, file) if file is not None else 1
+    number = place - 1 if place is not None else _count(path) - 1
+    try:
+        found = open(_name(path, number), "rb")  # noqa: SIM115 - the caller's
+    except FileNotFoundError:
+        return None, False
+    if file is not None and _place(path, file) != place:
+        found.close()
+        return None, False
+    return found, place is None
+
+
+def _name(path: str, number: int) -> str:
+    return f"{path}.{number}" if number else path
+
+
+def _place(path: str, file: BinaryIO) -> int | None:
+    """How often it was rotated; None: it was removed. Files move upwards, and so do we."""
+    ours = os.fstat(file.fileno())
+    for number in range(_count(path) + 1):
+        try:
+            if os.path.samestat(os.stat(_name(path, number)), ours):
+                return number
+        except FileNotFoundError:
+            continue  # between two names
+    return None
+
+
+def _count(path: str) -> int:
+    """How many files there are; while they are rotated one name may be free."""
+    number = 0
+    while any(os.path.exists(_name(path, each)) for each in (number, number + 1)):
+        number += 1
+    return number
+
+
+def _lost() -> Entry:
+    text = "[output is missing here: it was rotated away before it was read]\n"
+    return {"log": text, "stream": "stderr", "time": now(), "missed": True}
 
 
 async def _to_its_end(
@@ -141,7 +214,7 @@ async def _to_its_end(
     part = b""
     while True:
         is_done = done.done()
-        has_next = not is_done and _is_moved(file, path)
+        has_next = _is_moved(file, path)
         while data := file.read(_BYTES):
             *whole, part = (part + data).splitlines(keepends=True)
             if part.endswith(b"\n"):
@@ -163,4 +236,4 @@ def _is_moved(file: BinaryIO, path: str) -> bool:
     try:
         return not os.path.samestat(os.fstat(file.fileno()), os.stat(path))
     except FileNotFoundError:
-        return False  # between two names: another event comes
+        return False  # between two names: another event comes; or removed, with the container

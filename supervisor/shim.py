@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from typing import TYPE_CHECKING
 
 from shim import exits, messages, ttrpc
@@ -89,6 +90,9 @@ async def _shut_down(client: TaskClient) -> None:
         try:
             await client.call("Delete")
         except RpcError as error:
+            if error.code == ttrpc.FAILED_PRECONDITION:  # started, by an orlopd that ended then
+                await _end(client)
+                continue
             if error.code != ttrpc.NOT_FOUND:
                 raise
         await client.call("Shutdown")
@@ -98,3 +102,13 @@ async def _shut_down(client: TaskClient) -> None:
             return
         except TimeoutError:
             continue
+
+
+async def _end(client: TaskClient) -> None:
+    """Kill the container, and wait for its end."""
+    try:
+        await client.call("Kill", signal=signal.SIGKILL, all=True)
+    except RpcError as error:
+        if error.code != ttrpc.NOT_FOUND:  # it has ended by itself
+            raise
+    await client.call("Wait")

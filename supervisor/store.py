@@ -159,11 +159,7 @@ class Store:
         self.wake()
 
     def forget(self, container: Container, topic: str = "") -> None:
-        """A container is no more."""
-        self.records.remove(container.record, topic)
-        if topic:
-            self.meter.happened(topic, container.record.id, {})
-        self._containers.pop(container.record.id, None)
+        """A container is no more. Its record goes last: who has one can finish the rest."""
         log = self.log_path(container.record)
         rotated = (f"{log}.{n}" for n in range(1, self.configuration.whole("output.max-files")))
         for path in (log, *rotated):
@@ -174,6 +170,10 @@ class Store:
         bundle = container.record.bundle
         if os.path.dirname(bundle) == os.path.join(self.root, "bundles"):
             shutil.rmtree(bundle, ignore_errors=True)
+        self.records.remove(container.record, topic)
+        if topic:
+            self.meter.happened(topic, container.record.id, {})
+        self._containers.pop(container.record.id, None)
         self.wake()
 
     def wake(self) -> None:

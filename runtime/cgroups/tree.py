@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
 _BUSY = (errno.EBUSY, errno.ENOTEMPTY)
 _ATTEMPTS = 8
+#: The extended attribute of a cgroup that was made because one below was to be (Linux 5.7).
+_MARK = "user.orlop.parent"
 
 
 def make(path: str, mountpoint: str, made: list[str]) -> bool:
@@ -38,7 +40,8 @@ def make(path: str, mountpoint: str, made: list[str]) -> bool:
             parent = os.path.dirname(path)
             if parent == mountpoint or attempt == _ATTEMPTS - 1:
                 raise
-            make(parent, mountpoint, made)
+            if make(parent, mountpoint, made):
+                _mark(parent)
         else:
             made.append(path)
             return True
@@ -83,11 +86,28 @@ def remove(path: str) -> bool:
 
 
 def remove_parents(path: str, count: int) -> None:
-    """Remove the nearest `count` cgroups above one, up to the first in use. Raises OSError."""
-    for _ in range(count):
-        path = os.path.dirname(path)
-        if not _rmdir(path, None):
-            return
+    """Remove the nearest `count` cgroups above one, up to the first in use. Raises OSError.
+
+    And above them those that `make` made for another: who goes last takes them along.
+    """
+    path = os.path.dirname(path)
+    while (count > 0 or _is_marked(path)) and _rmdir(path, None):
+        path, count = os.path.dirname(path), count - 1
+
+
+def _mark(path: str) -> None:
+    try:
+        os.setxattr(path, _MARK, b"")
+    except OSError:
+        pass  # the caller's `made` has it; or it is gone, and made again by whoever needs it
+
+
+def _is_marked(path: str) -> bool:
+    try:
+        os.getxattr(path, _MARK)
+    except OSError:
+        return False
+    return True
 
 
 def _rmdir(path: str, parent: int | None) -> bool:

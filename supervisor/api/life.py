@@ -189,6 +189,7 @@ class Life:
 
 
 async def _create_and_start(container: Container, attach: Attach) -> None:
+    container.is_unwanted = True  # until it is started: all or nothing
     await container.create(attach)
     try:
         await container.start()

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 import orlop
+from orlopctl import cli
 
 if TYPE_CHECKING:
     from tests.supervisor.conftest import Orlopd
     from tests.support.bundle import Bundle
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "python.md"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+PAGE = DOCS / "python.md"
 
 
 def test_every_block_runs(
@@ -45,3 +47,9 @@ def test_every_method_is_on_the_page() -> None:
     text = PAGE.read_text()
     public = [name for name in dir(orlop.Runtime) if not name.startswith("_")]
     assert [name for name in public if f"`{name}`" not in text and name != "wait"] == []
+
+
+def test_every_command_of_orlopctl_is_on_its_page() -> None:
+    text = (DOCS / "orlopctl.md").read_text()
+    listed = re.findall(r"^\| (`.*`) \|", text, re.MULTILINE)
+    assert sorted(re.findall(r"`(\w+)`", " ".join(listed))) == sorted(cli.VERBS)

@@ -393,6 +393,29 @@ def test_remove_takes_the_parents_that_it_made(new: Callable[..., Cgroup], cgrou
     assert hierarchies.below(cgroup) == []
 
 
+def test_the_last_of_siblings_takes_their_parents(new: Callable[..., Cgroup], cgroup: str) -> None:
+    siblings = [new(f"a/b/{name}") for name in ("first", "second", "third")]
+    for each in siblings:
+        each.create({})
+    for each in siblings[:2]:  # the first one made the parents
+        cgroups.load(each.saved()).remove()
+        assert siblings[2].exists()
+    siblings[2].remove()
+    assert hierarchies.below(cgroup) == []
+
+
+def test_a_parent_that_somebody_else_made_stays(new: Callable[..., Cgroup], cgroup: str) -> None:
+    one = new("a/b")
+    one.create({})
+    (top, *_) = sorted(hierarchies.below(cgroup), key=lambda d: len(d.parts))
+    (top / "theirs").mkdir()
+    below = new("theirs/c")
+    below.create({})
+    one.remove()
+    below.remove()
+    assert hierarchies.below(cgroup) == [top / "theirs", top]
+
+
 def test_gone_cgroup_has_nothing(box: Cgroup) -> None:
     assert not box.exists()
     assert box.pids() == []
@@ -515,4 +538,4 @@ def test_parents_are_shared_by_many_at_once(cgroup: str) -> None:
     ]
     errors = [process.communicate(timeout=waiting.limit(60))[1] for process in running]
     assert errors == [""] * len(running)
-    hierarchies.remove(cgroup)  # who made the parents may have gone first, and left them in use
+    assert hierarchies.below(cgroup) == []  # who made the parents may have gone first

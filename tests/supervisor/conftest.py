@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
+import select
 import shutil
 import signal
 import socket
@@ -141,7 +143,8 @@ class Client:
 
     def close(self) -> None:
         """Go away."""
-        self.file.close()
+        with contextlib.suppress(ConnectionError):  # what it never took
+            self.file.close()
         self.socket.close()
 
 
@@ -149,6 +152,7 @@ class Orlopd:
     """The daemon, its directory and its clients."""
 
     def __init__(self, *flags: str) -> None:
+        self.program = [str(PROGRAM)]
         self.flags = flags
         self.errors_allowed = False
         self.last_errors = ""
@@ -162,15 +166,31 @@ class Orlopd:
 
     def start(self) -> None:
         """Start it, and wait until it serves."""
+        assert self.is_served()
+
+    def is_served(self) -> bool:
+        """Start it, and wait until it serves, or has ended."""
+        self._spawn()
+        with contextlib.closing(select.epoll()) as both:
+            pidfd = os.pidfd_open(self.pid)
+            both.register(pidfd, select.EPOLLIN)
+            both.register(self._manager, select.EPOLLIN)
+            found = both.poll(limit(60))
+            os.close(pidfd)
+        assert found, "waited for orlopd to be ready"
+        if all(fd == pidfd for fd, _ in found):
+            return False
+        assert self._manager.recv(100) == b"READY=1"
+        return True
+
+    def _spawn(self) -> None:
         environment = {**ENVIRONMENT, "NOTIFY_SOCKET": str(self.root / "notify")}
         with (self.root / "stderr").open("ab") as errors:
             self.process = subprocess.Popen(
-                [PROGRAM, "--root", str(self.root), "--log-level=warning", *self.flags],
+                [*self.program, "--root", str(self.root), "--log-level=warning", *self.flags],
                 env=environment,
                 stderr=errors,
             )
-        readable(self._manager.fileno(), 60, "orlopd to be ready")
-        assert self._manager.recv(100) == b"READY=1"
 
     def client(self) -> Client:
         """A new connection."""
@@ -236,8 +256,7 @@ class Orlopd:
         if self.process is None or self.process.poll() is not None:
             self.start()
         client = self.client()
-        # backwards: the first one made the cgroup above all, and so removes it
-        for state in reversed(client.call("container.list")):
+        for state in client.call("container.list"):
             client.call("container.delete", id=state["id"], force=True)
         for each in self._clients:
             each.close()

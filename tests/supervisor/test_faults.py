@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import random
 import signal
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.supervisor.books import balance
 from tests.supervisor.conftest import Refused
 from tests.support import leaks
 from tests.support.waiting import limit
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from tests.supervisor.conftest import Client, Orlopd
     from tests.support.bundle import Bundle
-    from tests.support.container import Container
     from tests.support.leaks import Watch
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
@@ -39,7 +38,6 @@ WEIGHTS = {
     "run": 30, "kill": 12, "delete": 12, "pause": 8, "exec": 8, "start": 6, "list": 10,
     "kill_init": 6, "kill_shim": 4, "kill_orlopd": 4,
 }  # fmt: skip
-LIVES = ("create", "start", "exit", "delete")
 
 
 class Chaos:
@@ -128,15 +126,12 @@ def _end(pid: int, known: Callable[[], list[int]]) -> None:
 
 
 def test_the_books_balance_whatever_is_killed(
-    container: Container,
     orlopd: Orlopd,
     make_bundle: Callable[[], Bundle],
     watch: Watch,
     record_property: Callable[[str, object], None],
 ) -> None:
     print(f"FAULTS_SEED={SEED}")  # noqa: T201 - shown where it fails
-    container.bundle.args("sleep")
-    container.create()  # the first one below the cgroup of all: that goes with it, at the end
     orlopd.errors_allowed = True  # shims die, and it says so
     config = orlopd.root / "orlopd.toml"
     config.write_text("[restart]\ndelay = 0.01\nlongest = 1\n[events]\nkept = 1000000\n")
@@ -152,7 +147,6 @@ def test_the_books_balance_whatever_is_killed(
     print(dict(chaos.done))  # noqa: T201
     client = settle(orlopd)
     balance(client)
-    container.delete("--force")
     assert orlopd.shims() == []
     assert [line for line in watch.found() if not line.startswith("descriptor ")] == []
     assert leaks.state(orlopd.root / "state" / "orlopd") == []
@@ -163,31 +157,8 @@ def settle(orlopd: Orlopd) -> Client:
     """Remove what is left, whatever it takes; a fresh orlopd has finished what was half done."""
     client = orlopd.restart()
     while found := client.call("container.list"):
-        for state in reversed(found):
+        for state in found:
             with contextlib.suppress(Refused):
                 client.call("container.delete", id=state["id"], force=True)
     orlopd.shims_end()
     return client
-
-
-def balance(client: Client) -> None:
-    """Each life in the events is whole: created once, an exit for each start, deleted once."""
-    last = client.call("events.subscribe", since=0)["last"]
-    lives: dict[str, list[str]] = {}
-    number = 0
-    while number < last:
-        while not client.events:
-            client._take()
-        event = client.events.pop(0)
-        assert event["number"] == number + 1
-        number = event["number"]
-        if event["topic"] in LIVES:
-            lives.setdefault(event["container"], []).append(event["topic"])
-    for container, topics in lives.items():
-        counts = Counter(topics)
-        assert counts["create"] == counts["delete"] == 1, (container, topics)
-        assert (topics[0], topics[-1]) == ("create", "delete"), (container, topics)
-        pairs = [topic for topic in topics if topic in ("start", "exit")]
-        assert all(one != other for one, other in itertools.pairwise(pairs)), (container, topics)
-        assert pairs[-1:] != ["start"], (container, topics)
-    assert lives

@@ -162,7 +162,7 @@ def test_every_start_has_one_exit_in_the_events(
     for number, bundle in enumerate(bundles):
         run(client, bundle, f"c{number}")
     client = orlopd.restart()
-    for number in reversed(range(3)):
+    for number in range(3):
         client.call("container.delete", id=f"c{number}", force=True)
     client.call("events.subscribe", since=0)
     numbers, books = [], dict.fromkeys(("create", "start", "exit", "delete"), 0)

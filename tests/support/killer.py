@@ -6,15 +6,16 @@ from __future__ import annotations
 import sys
 
 #: Runs a launcher, killed before call LIMIT of those that have effects. VICTIM: "shim", "worker"
-#: (what it forks) or "any"; MARKER, if not "", is made before: nothing is killed after it.
+#: (what it forks), "any", or "signalled" (counted from SIGUSR1 on, and not what comes in); MARKER,
+#: if not "", is made before: nothing is killed after it.
 _KILLER = """
-import os, sys
+import os, signal, sys
 limit, victim, marker, launcher = int(sys.argv[1]), *sys.argv[2:5]
-del sys.argv[1:5]
+del sys.argv[:4]
 effects = frozenset(
-    "chmod chown fchown fork kill link memfd_create mkdir pidfd_send_signal posix_spawn rename"
-    " rmdir sendfile symlink unlink waitpid write bind close connect flock listen poll recv recvmsg"
-    " send sendmsg shutdown socketpair".split()
+    "chmod chown execute fchown fork fork_exec kill link memfd_create mkdir pidfd_send_signal"
+    " posix_spawn rename rmdir sendfile symlink unlink waitpid write bind close connect flock"
+    " listen poll recv recvmsg send sendmsg shutdown socketpair".split()
 )
 calls, first = 0, os.getpid()
 
@@ -29,7 +30,7 @@ def is_effect(call):
 def count(frame, event, argument):
     global calls
     if event == "c_call" and is_effect(argument):
-        if victim != "any" and (victim == "shim") != (os.getpid() == first):
+        if victim in ("shim", "worker") and (victim == "shim") != (os.getpid() == first):
             return
         calls += 1
         if calls == limit:
@@ -42,7 +43,11 @@ def count(frame, event, argument):
 
 with open(launcher) as file:
     text = file.read()
-sys.setprofile(count)
+if victim == "signalled":
+    effects -= {"recv", "recvmsg"}
+    signal.signal(signal.SIGUSR1, lambda *_: sys.setprofile(count))
+else:
+    sys.setprofile(count)
 exec(compile(text, launcher, "exec"))
 """
 #: To be followed by LIMIT, VICTIM, MARKER, the launcher and its arguments.
