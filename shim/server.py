@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import _socket
+import errno
 import os
 import struct
 
@@ -24,8 +25,11 @@ if TYPE_CHECKING:
 
 _CONNECTIONS = 64
 _CALLS = 4096  # unanswered ones of one connection: Wait stays so for a process's life
+_PATIENCE = 1.0  # seconds until somebody may have gone, and a descriptor is free
 _UNREAD = 16 << 20  # bytes of answers that a client may leave lying
 _CHUNK = 65536
+#: of accept(2): who connected has gone again; all else is a lack, of descriptors or of memory
+_GONE = (errno.EAGAIN, errno.ECONNABORTED, errno.EINTR)
 _INT = struct.Struct("i")
 _DESCRIPTORS = 3  # that a request may bring
 _SCM_SPACE = _socket.CMSG_SPACE(_DESCRIPTORS * _INT.size)
@@ -226,7 +230,11 @@ class Server:
         self._connections: set[Connection] = set()
         self.on_idle: Callable[[], None] | None = None
         listener.settimeout(0)
-        loop.watch(listener.fileno(), READ, self._accept)
+        self._listen()
+
+    def _listen(self) -> None:
+        if self._listener.fileno() >= 0:
+            self.loop.watch(self._listener.fileno(), READ, self._accept)
 
     @property
     def has_clients(self) -> bool:
@@ -236,8 +244,11 @@ class Server:
     def _accept(self, _events: int) -> None:
         try:
             fd, _ = self._listener._accept()  # type: ignore[attr-defined]  # noqa: SLF001 - what socket.accept is made of
-        except OSError:
-            return  # gone again, or no descriptor is left: the others go on
+        except OSError as error:
+            if error.errno not in _GONE:  # epoll would tell of who waits again and again
+                self.loop.forget(self._listener.fileno())
+                self.loop.later(_PATIENCE, self._listen)
+            return
         connection = _socket.socket(fileno=fd)
         if len(self._connections) < _CONNECTIONS and is_own(connection):
             self._connections.add(Connection(self, connection))

@@ -17,7 +17,11 @@ def hears(process: Process) -> Heard:
 
     def heard(word: str, fd: int) -> None:
         if word == CONSOLE and process.stdio is not None:
-            process.stdio.attach(fd)
+            try:
+                process.stdio.attach(fd)
+            except OSError as error:  # -1: no descriptor was left to take it
+                why = error.strerror if fd >= 0 else "no descriptor is left"
+                task.daemon.warn(f"{task.place.id}: its terminal is lost: {why}")
         elif word == RUNNING:
             runs(process)
         elif word.startswith(WARNING):

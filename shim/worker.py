@@ -85,20 +85,29 @@ class Workers:
 
         keep: descriptors that the work needs. heard: gets what the worker tells meanwhile.
         """
-        ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
         shim = os.getpid()
+        try:
+            ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+        except OSError as error:
+            self._refuse(done, "socketpair", error)
+            return
         try:
             pid = os.fork()
         except OSError as error:
             ours.close()
             theirs.close()
-            done(None, RpcError(ttrpc.RESOURCE_EXHAUSTED, f"fork: {error.strerror}"))
+            self._refuse(done, "fork", error)
             return
         if pid == 0:
             _work(work, theirs, [*keep, theirs.fileno()], shim)
         theirs.close()
         _Worker(self, self._loop, ours, done, heard)
         self._busy.add(ours.fileno())
+
+    def _refuse(self, done: Done, call: str, error: OSError) -> None:
+        """No descriptors, processes or memory for a worker: told as if one had told it, later."""
+        refusal = RpcError(ttrpc.RESOURCE_EXHAUSTED, f"{call}: {error.strerror}")
+        self._loop.later(0, lambda: done(None, refusal))
 
     def ended(self, fd: int) -> None:
         """Forget a worker."""

@@ -257,6 +257,7 @@ class Container:
             try:
                 await self._stopped(status)
             except (OrlopError, OSError) as error:
+                self.shim.disconnect()  # it is asked again, by `_recover`
                 self._try_again(error)
 
     async def _stopped(self, status: int | None) -> None:
@@ -277,8 +278,20 @@ class Container:
         self.record.exited_at, self.record.pid = now(), 0
         self._store.save(self.record, "exit", exitStatus=status, **reason)
         self.exit.set_result(Exit(status, self.record.exited_at))
-        await self.shim.dispose()
+        if (
+            not self._store.records.writer.owes
+        ):  # else it stays, to tell the next orlopd of the exit
+            await self.shim.dispose()
         self._store.restarts.has_ended(self)
+
+    async def let_go(self) -> None:
+        """Have the shim go that stayed because an exit could not be written."""
+        async with self._lock:
+            if self.record.status == "stopped":
+                try:
+                    await self.shim.dispose()
+                except (OrlopError, OSError) as error:
+                    self._try_again(error)
 
     async def _not_started_again(self) -> None:
         """It has ended between its creation and its start: the exit before is the last one yet."""

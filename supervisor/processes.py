@@ -66,9 +66,9 @@ class Processes:
         creation.check(exec_id, "/exec")
         if exec_id in self._all:
             raise Failure(EXISTS, f"process {exec_id!r} exists")
-        process = self._all[exec_id] = Process(ExecRecord(exec_id))
-        container = self._container.record
+        process, container = Process(ExecRecord(exec_id)), self._container.record
         self._store.records.add_exec(container, process.record, "exec-added")
+        self._all[exec_id] = process
         kept = {record.id for record in self._store.records.execs(container)}
         self._all = {i: each for i, each in self._all.items() if i in kept}
         self._store.wake()

@@ -3,6 +3,7 @@
 
 A change and its event are one transaction, written before anybody is told. WAL without a sync at
 each commit: durable against the end of this process at any moment, not against power loss.
+Where nothing can be written, see supervisor.writer.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 from runtime.state import now
 from spec.errors import OrlopError
+from supervisor.writer import Writer
 
 #: What makes version N+1 of version N.
 MIGRATIONS = (
@@ -77,6 +79,7 @@ _SAVE = """
         labels = :labels, settings = :settings
     WHERE number = :number
 """
+_REPAIR = "move it away: orlopd begins anew, and knows none of its containers"
 _EXECS_KEPT = 100  # of one container, that have ended
 
 
@@ -133,16 +136,27 @@ class Event:
 
 
 class Records:
-    """The database in one file."""
+    """The database in one file.
+
+    writer: what its changes go through.
+    """
 
     def __init__(self, path: str, events_kept: int) -> None:
-        """Open it, or make it. Raises OrlopError where a newer orlopd has written it."""
+        """Open it, or make it. Raises OrlopError: it can't be read, or a newer orlopd wrote it."""
+        self._path = path
         self._events_kept = events_kept
         self._db = sqlite3.connect(path, isolation_level=None)
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = NORMAL")
-        self._db.execute("PRAGMA foreign_keys = ON")
-        self._migrate(path)
+        self.writer = Writer(self._db, path)
+        try:
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = NORMAL")
+            self._db.execute("PRAGMA foreign_keys = ON")
+            self._migrate(path)
+        except BaseException as error:
+            self._db.close()
+            if isinstance(error, sqlite3.Error):
+                raise OrlopError(f"{path}: {error}", hint=_REPAIR) from error
+            raise
 
     def close(self) -> None:
         """Let go of the file."""
@@ -151,7 +165,6 @@ class Records:
     def _migrate(self, path: str) -> None:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         if version > len(MIGRATIONS):
-            self._db.close()
             raise OrlopError(
                 f"{path} has version {version}, this orlopd knows up to {len(MIGRATIONS)}",
                 hint="start the newer orlopd that wrote it, or choose another --root",
@@ -159,29 +172,47 @@ class Records:
         for number, script in enumerate(MIGRATIONS[version:], version + 1):
             self._db.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")
 
+    # -- containers
+
     def all(self) -> list[Record]:
-        """All containers, in the order of their creation."""
-        rows = self._db.execute(_ALL)
-        return [_record(row) for row in rows]
+        """All containers, in the order of their creation. Raises OrlopError."""
+        try:
+            return [_record(row) for row in self._db.execute(_ALL)]
+        except (sqlite3.Error, ValueError) as error:
+            raise OrlopError(f"{self._path}: {error}", hint=_REPAIR) from error
 
     def add(self, record: Record) -> None:
-        """A new container, with its number. Raises sqlite3.IntegrityError: id or bundle in use."""
-        added = self._db.execute(_ADD, _values(record))
-        record.number = added.lastrowid or 0
+        """A new container, with its number.
+
+        Raises sqlite3.IntegrityError: id or bundle in use; OrlopError: it can't be written.
+        """
+
+        def change() -> None:
+            record.number = self._db.execute(_ADD, _values(record)).lastrowid or 0
+
+        self.writer.write(change)
 
     def save(self, record: Record, topic: str = "", **data: object) -> None:
         """A container's change, with an event where a topic is given."""
-        with _Transaction(self._db):
-            self._db.execute(_SAVE, _values(record))
+        values, time = _values(record), now()
+
+        def change() -> None:
+            self._db.execute(_SAVE, values)
             if topic:
-                self._add_event(topic, record.id, data)
+                self._add_event(time, topic, values["id"], data)
+
+        self.writer.owe(change)
 
     def remove(self, record: Record, topic: str = "") -> None:
         """A container is no more."""
-        with _Transaction(self._db):
-            self._db.execute("DELETE FROM container WHERE number = ?", [record.number])
+        number, name, time = record.number, record.id, now()
+
+        def change() -> None:
+            self._db.execute("DELETE FROM container WHERE number = ?", [number])
             if topic:
-                self._add_event(topic, record.id, {})
+                self._add_event(time, topic, name, {})
+
+        self.writer.owe(change)
 
     # -- exec processes
 
@@ -200,8 +231,9 @@ class Records:
         return found
 
     def add_exec(self, record: Record, process: ExecRecord, topic: str) -> None:
-        """A new one, with its event; the oldest that have ended are forgotten."""
-        with _Transaction(self._db):
+        """A new one, with its event; the oldest ended ones are forgotten. Raises OrlopError."""
+
+        def change() -> None:
             self._db.execute(
                 "INSERT INTO exec (container, id, status, pid) VALUES (?, ?, ?, 0)",
                 [record.number, process.id, process.status],
@@ -211,34 +243,44 @@ class Records:
                 " (SELECT max(number) FROM exec WHERE container = :of) - :kept",
                 {"of": record.number, "kept": _EXECS_KEPT},
             )
-            self._add_event(topic, record.id, {"exec": process.id})
+            self._add_event(now(), topic, record.id, {"exec": process.id})
+
+        self.writer.write(change)
 
     def save_exec(
         self, record: Record, process: ExecRecord, topic: str = "", **data: object
     ) -> None:
         """Its change, with an event where a topic is given."""
-        with _Transaction(self._db):
+        values = [process.status, process.pid, process.exit_status, process.exited_at,
+                  record.number, process.id]  # fmt: skip
+        name, time, content = record.id, now(), {"exec": process.id, **data}
+
+        def change() -> None:
             self._db.execute(
                 "UPDATE exec SET status = ?, pid = ?, exit_status = ?, exited_at = ?"
                 " WHERE container = ? AND id = ?",
-                [process.status, process.pid, process.exit_status, process.exited_at,
-                 record.number, process.id],
-            )  # fmt: skip
+                values,
+            )
             if topic:
-                self._add_event(topic, record.id, {"exec": process.id, **data})
+                self._add_event(time, topic, name, content)
+
+        self.writer.owe(change)
 
     def remove_exec(self, record: Record, process: ExecRecord) -> None:
         """It never came to be."""
-        self._db.execute(
-            "DELETE FROM exec WHERE container = ? AND id = ?", [record.number, process.id]
-        )
+        values = [record.number, process.id]
+
+        def change() -> None:
+            self._db.execute("DELETE FROM exec WHERE container = ? AND id = ?", values)
+
+        self.writer.owe(change)
 
     # -- events
 
-    def _add_event(self, topic: str, container: str, data: dict[str, object]) -> None:
+    def _add_event(self, time: str, topic: str, container: str, data: dict[str, object]) -> None:
         added = self._db.execute(
             "INSERT INTO event (time, topic, container, data) VALUES (?, ?, ?, ?)",
-            [now(), topic, container, json.dumps(data)],
+            [time, topic, container, json.dumps(data)],
         )
         oldest = (added.lastrowid or 0) - self._events_kept
         self._db.execute("DELETE FROM event WHERE number <= ?", [oldest])
@@ -261,19 +303,6 @@ class Records:
             [number, limit],
         )
         return [Event(*row) for row in rows]
-
-
-class _Transaction:
-    """All of it, or nothing."""
-
-    def __init__(self, db: sqlite3.Connection) -> None:
-        self._db = db
-
-    def __enter__(self) -> None:
-        self._db.execute("BEGIN IMMEDIATE")
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._db.execute("COMMIT" if kind is None else "ROLLBACK")
 
 
 def _values(record: Record) -> dict[str, Any]:

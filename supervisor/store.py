@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     Result = TypeVar("Result")
 
 
+_LONGEST = 60.0  # seconds between attempts to write what is owed
+
+
 class Store:
     """The containers by id."""
 
@@ -65,6 +68,7 @@ class Store:
         self.records = Records(
             os.path.join(self.root, "records.db"), configuration.whole("events.kept")
         )
+        self.records.writer.on_debt = self._begin_paying
         self.shims = Shims(shim_program)
         self.changed = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -175,6 +179,20 @@ class Store:
             self.meter.happened(topic, container.record.id, {})
         self._containers.pop(container.record.id, None)
         self.wake()
+
+    def _begin_paying(self, why: str) -> None:
+        self.journal.error("records can't be written", error=why)
+        self.watch(self._pay())
+
+    async def _pay(self) -> None:
+        """Write what is owed, however long it takes until there is room."""
+        delay = 1.0
+        while self.records.writer.pay():
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, _LONGEST)
+        self.journal.warning("records can be written again")
+        self.wake()
+        await asyncio.gather(*(each.let_go() for each in self.all()))
 
     def wake(self) -> None:
         """Let everybody look who waits for `changed`; who waits from now on has another one."""
