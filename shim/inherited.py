@@ -38,7 +38,10 @@ def adopt(pid: int, words: Sequence[str]) -> str:
     launch.fork = os.fork
     if words[-1:] != ["start"]:
         return ""
-    ours, theirs = _facts("self"), _facts(str(pid))
+    try:
+        ours, theirs = _facts("self"), _facts(str(pid))
+    except PermissionError as error:  # a user may not look at all of it (ptrace(2), Yama)
+        return str(error)
     for name, value in theirs.items():
         if ours[name] != value:
             return name
