@@ -154,6 +154,15 @@ def test_it_has_of_its_starter_what_a_cold_one_has(
     assert warm == cold
 
 
+def test_its_score_is_above_that_of_its_starters_parent(planner: ShimPlanner, shim: Shim) -> None:
+    """That is containerd, which is to outlive it when memory is short."""
+    parent = ["choom", "-n", "300", "--", "sh", "-c", '"$@"; exit $?', "sh"]
+    warm, _ = live(planner, shim, wrapped=parent)
+    assert "a call of" in planner.log.read_text()
+    assert "to be done cold" not in planner.log.read_text()
+    assert warm["score"] == "301\n"
+
+
 def test_it_is_in_its_starters_cgroups(planner: ShimPlanner, shim: Shim, cgroup: str) -> None:
     """In all hierarchies; the planner is where it was."""
     name = f"{cgroup}/starter"
