@@ -125,6 +125,15 @@ def descriptors(pid: int) -> list[str]:
     return sorted(each for each in found if not each.endswith("modules"))
 
 
+def until_alone(shim: Shim, client: Client, init: int) -> None:
+    """Create's worker has ended, and the shim has closed what was between them."""
+    children = Path(f"/proc/{shim.pid}/task/{shim.pid}/children").read_text().split()
+    for each in {*map(int, children)} - {init}:
+        ended(each)
+    for _ in range(2):  # all events that came before the first call are seen before the second
+        client.call("State", id=shim.id)
+
+
 def live(planner: ShimPlanner, shim: Shim, **how: object) -> tuple[dict[str, object], str]:
     """Start a shim and a container with a hook; what the shim is, and its hook's environment."""
     seen = shim.directory / "seen"
@@ -132,7 +141,8 @@ def live(planner: ShimPlanner, shim: Shim, **how: object) -> tuple[dict[str, obj
     shim.bundle.spec["hooks"] = {"prestart": [hook]}
     shim.bundle.args("sleep")
     client, said = start(planner, shim, **how)
-    shim.create(client)
+    init = shim.create(client)["pid"]
+    until_alone(shim, client, init)
     found = facts(shim.pid) | {"descriptors": descriptors(shim.pid)}
     found["a hook's environment"] = [
         line for line in seen.read_text().splitlines() if not line.startswith(planner.VARIABLE)
