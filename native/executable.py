@@ -17,7 +17,15 @@ from native import syscalls
 
 PATH = os.path.join(os.path.dirname(os.path.abspath(__file__)), "orlop-init")
 MFD_EXEC = 0x10  # Linux 6.3; refused as unknown before
+_held = b""
 SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+
+
+def hold() -> None:
+    """Keep the init in memory, for a process that outlives its installation. Raises OSError."""
+    global _held  # noqa: PLW0603 - as an import, once for a process
+    with open(PATH, "rb") as file:
+        _held = file.read()
 
 
 def sealed_init() -> int:
@@ -39,18 +47,25 @@ def _memfd() -> int:
             raise
         fd = os.memfd_create("orlop-init", flags)
     try:
-        source = os.open(PATH, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            left = os.fstat(source).st_size
-            while left > 0:
-                left -= os.sendfile(fd, source, None, left)
-        finally:
-            os.close(source)
+        if _held:
+            os.write(fd, _held)
+        else:
+            _copy(fd)
         fcntl.fcntl(fd, fcntl.F_ADD_SEALS, SEALS)
     except BaseException:
         os.close(fd)
         raise
     return fd
+
+
+def _copy(fd: int) -> None:
+    source = os.open(PATH, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        left = os.fstat(source).st_size
+        while left > 0:
+            left -= os.sendfile(fd, source, None, left)
+    finally:
+        os.close(source)
 
 
 def _read_only_mount() -> int:

@@ -154,6 +154,7 @@ enum plan_sync {
 	SYNC_CREATED = 8, /* as SYNC_STATE, with status "created", for startContainer hooks */
 	SYNC_NETWORK = 9, /* network devices are in the container's namespace */
 	SYNC_SCOPE = 10,  /* the parent has moved this process into its cgroup */
+	SYNC_KNOWN = 11,  /* whoever is to end the process of an exec, if need be, has a pidfd of it */
 };
 
 enum plan_kind {

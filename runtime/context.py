@@ -25,7 +25,7 @@ class Request:
     are sockets for it (sd_listen_fds(3)).
     resctrl: directories of the resctrl groups that the init joins. bundle: absolute path that
     relative sources of bind mounts are below. no_pivot: the root is moved, for one that
-    pivot_root(2) refuses.
+    pivot_root(2) refuses. is_awaited: an exec waits until its pidfd was handed on.
     """
 
     __slots__ = (
@@ -34,6 +34,7 @@ class Request:
         "cgroups",
         "clone_into_cgroup",
         "id",
+        "is_awaited",
         "listen_fds",
         "new_keyring",
         "no_pivot",
@@ -61,6 +62,7 @@ class Request:
         self.cgroups = list(cgroups)
         self.clone_into_cgroup = clone_into_cgroup
         self.scope = False
+        self.is_awaited = False
         self.cgroup_paths = cgroup_paths or {}
         self.listen_fds = listen_fds
         self.resctrl: list[str] = []

@@ -39,7 +39,8 @@ class ExecOptions:
     """What an exec may be told beside the process, as CreateOptions.
 
     sub_cgroup: below the container's (runtime.cgroups.cgroup). ignore_paused: also into a frozen
-    container.
+    container. pidfd: gets one of the process, and owns it, before the program runs: who is killed
+    before that leaves no process behind.
     """
 
     __slots__ = (
@@ -98,6 +99,8 @@ def compile_exec(context: Context, joined: Sequence[str], cgroups: Sequence[str]
     if "pid" in joined:
         context.add(Op(lib.OP_FORK, "into the pid namespace"))
         context.plan.stages = 2
+    if context.request.is_awaited:
+        context.add(Op(lib.OP_SYNC, "a pidfd handed on", numbers=[lib.SYNC_KNOWN]))
     if "user" in joined:
         flags = 0 if context.facts.privileged else lib.FLAG_NO_SETGROUPS
         context.add(Op(lib.OP_BECOME_ROOT, "of the user namespace", flags=flags))
@@ -181,6 +184,7 @@ def _launch(container: Container, pidfd: int, wanted: Process, options: ExecOpti
         context = _context(spec, wanted, joined, filter_, _request(container))
         context.request.resctrl = _open_resctrl(container, opened)
         context.request.scope = attaches
+        context.request.is_awaited = options.pidfd is not None
         if wanted.get("apparmorProfile") or wanted.get("selinuxLabel"):
             opened["proc"] = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         made = compile_exec(context, joined, list(place.join_fds))
@@ -194,8 +198,6 @@ def _launch(container: Container, pidfd: int, wanted: Process, options: ExecOpti
         for fd in opened.values():
             os.close(fd)
     try:
-        if options.pidfd is not None:
-            options.pidfd(os.dup(launch.pidfd))
         if options.pid_file:
             pid_file.write(options.pid_file, launch.pid)
     except BaseException:
@@ -266,6 +268,10 @@ def _handlers(
     handlers = Handlers()
     handlers.console = options.console
     handlers.prepare = lambda pid: set_outside(pid, wanted)
+    hand_on = options.pidfd
+    if hand_on is not None:
+        # our child, not waited for: the pid is its own
+        handlers.known = lambda pid: hand_on(os.pidfd_open(pid))
     if filter_ is not None and filter_.notify:
         from runtime import seccomp_agent
 

@@ -40,6 +40,7 @@ class Handlers:
         "console",
         "hooks",
         "idmap",
+        "known",
         "network",
         "notify",
         "prepare",
@@ -50,6 +51,7 @@ class Handlers:
 
     def __init__(self) -> None:
         self.idmap: Callable[[int], None] | None = None
+        self.known: Callable[[int], None] | None = None
         self.network: Callable[[int], None] | None = None
         self.hooks: Callable[[int], None] | None = None
         self.prepare: Callable[[int], None] | None = None
@@ -177,6 +179,7 @@ class Launch:
             lib.SYNC_PREPARE: handlers.prepare,
             lib.SYNC_READY: handlers.ready,
             lib.SYNC_SCOPE: handlers.scope,
+            lib.SYNC_KNOWN: handlers.known,
         }.get(what)
         if simple is not None:
             simple(self.pid)

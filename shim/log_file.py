@@ -42,8 +42,10 @@ _STREAMS = {1: "stdout", 2: "stderr"}
 class File:
     """One log file and those rotated away: PATH.1 is the newest of them."""
 
-    def __init__(self, path: str, max_size: int, max_files: int) -> None:
+    def __init__(self, path: str, max_size: int, max_files: int, layout: str = "file") -> None:
         self.path = path
+        self._notes = None if layout == "file" else Lines(layout, "stderr")
+        self._taken, self._lost, self._why = 0, 0, ""  # bytes; why the disk did not take them
         self._max_size = max_size
         self._max_files = max(1, max_files)
         self.chunk = _TURNED if max_size else _CHUNK
@@ -59,7 +61,32 @@ class File:
         self._size = os.fstat(self._fd).st_size
 
     def write(self, pieces: Sequence[bytes]) -> None:
-        """Append; a piece for which this file is too large begins a new one. Raises OSError."""
+        """Append; a piece for which this file is too large begins a new one.
+
+        A full disk must not end the container. What it doesn't take is left out, down to the last
+        whole piece, and told of by the first that it takes again.
+        """
+        if self._lost:
+            if self._left_out([self._note()]):
+                self._lost += sum(map(len, pieces))
+                return
+            self._lost = 0
+        self._lost = self._left_out(pieces)
+
+    def _left_out(self, pieces: Sequence[bytes]) -> int:
+        """Write what the disk takes; how many bytes it doesn't."""
+        self._taken = 0
+        try:
+            self._write(pieces)
+        except OSError as error:
+            self._why = (error.strerror or "").lower()
+        return sum(map(len, pieces)) - self._taken
+
+    def _note(self) -> bytes:
+        text = f"[{self._lost} bytes lost: {self._why}]\n".encode()
+        return self._notes.add(text) if self._notes else text
+
+    def _write(self, pieces: Sequence[bytes]) -> None:
         if not self._max_size:
             self._append(pieces)
             return
@@ -70,16 +97,34 @@ class File:
             self._append((data,))
 
     def _append(self, pieces: Sequence[bytes]) -> None:
+        if self._fd < 0:  # a file that was rotated away, and had no successor
+            self._open()
         for at in range(0, len(pieces), _MOST):
             some = pieces[at : at + _MOST]
-            written = os.writev(self._fd, some)
-            if written < sum(map(len, some)):
-                rest = b"".join(some)[written:]
-                while rest:
-                    rest = rest[os.write(self._fd, rest) :]
+            size, written = sum(map(len, some)), 0
+            try:
+                written = os.writev(self._fd, some)
+                if written < size:
+                    rest = memoryview(b"".join(some))
+                    while written < size:
+                        written += os.write(self._fd, rest[written:])
+            except OSError:
+                self._cut(written, some)
+                raise
+            self._taken += size
+
+    def _cut(self, written: int, pieces: Sequence[bytes]) -> None:
+        """Take away the part of an entry that was written: readers know whole ones alone."""
+        whole = written
+        if self._notes:
+            whole = b"".join(pieces).rfind(b"\n", 0, written) + 1
+        self._taken += whole
+        os.ftruncate(self._fd, os.fstat(self._fd).st_size - (written - whole))
 
     def _rotate(self) -> None:
-        os.close(self._fd)
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
         for number in range(self._max_files - 2, -1, -1):
             older = f"{self.path}.{number}" if number else self.path
             try:
@@ -92,7 +137,10 @@ class File:
 
     def close(self) -> None:
         """Close it."""
-        os.close(self._fd)
+        if self._lost:
+            self.write(())
+        if self._fd >= 0:
+            os.close(self._fd)
 
 
 class Writer:
@@ -143,16 +191,10 @@ class Writer:
 
     def _serve(self, file: File, given: Sequence[bytes | None]) -> None:
         pieces = [data for data in given if data is not None]
-        self._write(file, pieces)
+        file.write(pieces)
+        self._written += sum(map(len, pieces))
         for _ in range(len(given) - len(pieces)):
             _release(file)
-
-    def _write(self, file: File, pieces: Sequence[bytes]) -> None:
-        try:
-            file.write(pieces)
-        except OSError:
-            pass  # a full disk must not end the container; the next line may fit
-        self._written += sum(map(len, pieces))
 
     def _on_done(self, _events: int) -> None:
         os.eventfd_read(self._done)
@@ -184,11 +226,14 @@ class FileSink:
             self._lost += len(data)
             return len(data)
         self._deadline = None
+        self._tell()
+        self._give(data)
+        return len(data)
+
+    def _tell(self) -> None:
         if self._lost:
             self._give(b"[%d bytes lost: the disk is slow]\n" % self._lost)
             self._lost = 0
-        self._give(data)
-        return len(data)
 
     def when_ready(self, act: Callable[[], None]) -> None:
         """Call `act` once, when there is room, or when waiting has been enough."""
@@ -211,6 +256,7 @@ class FileSink:
 
     def close(self) -> None:
         """Write what has no end of line, and let go of the file once the thread is done with it."""
+        self._tell()
         if self._lines:
             self._append(self._lines.end())
         self._writer.give(self._file, None)
@@ -253,7 +299,10 @@ def open_sink(loop: Loop, uri: str, number: int) -> FileSink:
             raise RpcError(ttrpc.INVALID_ARGUMENT, f"stdio {uri}: {pair!r} is not known")
         limits[name] = int(value)
     with _lock:
-        file, users = _files.get(path) or (File(path, limits["max-size"], limits["max-files"]), 0)
+        file, users = _files.get(path) or (
+            File(path, limits["max-size"], limits["max-files"], layout),
+            0,
+        )
         _files[path] = (file, users + 1)
     if not _writers:
         _writers.append(Writer(loop))

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import _signal
+import os
 import time
 
 from runtime.start import begin
@@ -12,7 +14,7 @@ from shim.loop import READ
 from shim.stdio import Stdio, keep
 from shim.task import find
 from shim.ttrpc import RpcError
-from shim.words import RUNNING, hears, runs
+from shim.words import KNOWN, RUNNING, hears, runs
 from shim.worker import bound, failure, refuse
 from spec.errors import OrlopError
 
@@ -124,9 +126,20 @@ def _start_exec(task: Task, process: Process, call: Call) -> None:
     finally:
         process.attached = []
     process.starting = True
+    known: list[int] = []
+
+    def heard(word: str, fd: int) -> None:
+        if word == KNOWN:
+            known.append(fd)
+        else:
+            others_heard(word, fd)
 
     def done(result: object, error: RpcError | None) -> None:
         stdio.started()
+        for pidfd in known:
+            if error is not None:
+                _end(pidfd)
+            os.close(pidfd)
         if error is not None:
             stdio.close()
             process.stdio = None
@@ -139,5 +152,14 @@ def _start_exec(task: Task, process: Process, call: Call) -> None:
         runs(process)
         task.expect(process)
 
+    others_heard = hears(process)
     work = bound(works.do_exec, task.place, process.spec, stdio)
-    task.daemon.workers.start(work, done, keep=keep(stdio), heard=hears(process))
+    task.daemon.workers.start(work, done, keep=keep(stdio), heard=heard)
+
+
+def _end(pidfd: int) -> None:
+    """End a process of an exec that failed: its worker was killed, and could not."""
+    try:
+        _signal.pidfd_send_signal(pidfd, _signal.SIGKILL)
+    except ProcessLookupError:
+        pass  # it has, as after every other failure

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from shim.task import Process
     from shim.worker import Heard
 
-CONSOLE, RUNNING, WARNING = "console", "running", "warning"
+CONSOLE, KNOWN, RUNNING, WARNING = "console", "known", "running", "warning"
 
 
 def hears(process: Process) -> Heard:

@@ -10,7 +10,7 @@ from runtime.container import Container
 from runtime.create import CreateOptions, create
 from runtime.delete import delete
 from shim import exits, rootfs
-from shim.words import CONSOLE, RUNNING, WARNING
+from shim.words import CONSOLE, KNOWN, RUNNING, WARNING
 from spec import bundle as bundles
 
 TYPE_CHECKING = False
@@ -140,6 +140,7 @@ def do_exec(place: Place, spec: bytes, stdio: Stdio, channel: Channel) -> int:
     wanted.stdio = stdio.child
     if stdio.is_terminal:
         wanted.console = lambda master: channel.tell(CONSOLE, master)
+    wanted.pidfd = lambda pidfd: channel.tell(KNOWN, pidfd)
     return execute.execute(place.root, place.id, process, wanted)
 
 

@@ -15,6 +15,7 @@ from shim import ttrpc
 from shim.messages import ATTACHED
 from shim.ttrpc import RpcError
 from tests.support.features import requires
+from tests.support.footprint import descriptors, workers_ended
 from tests.support.waiting import readable
 
 if TYPE_CHECKING:
@@ -70,9 +71,11 @@ def read_line(fd: int) -> bytes:
     return found
 
 
-def descriptors(shim: Shim) -> int:
-    """How many the shim has."""
-    return len(os.listdir(f"/proc/{shim.pid}/fd"))
+def held(client: Client, shim: Shim) -> int:
+    """How many descriptors the shim has, once the worker of its Create has gone."""
+    workers_ended(shim.pid)
+    client.call("State", id=shim.id)
+    return descriptors(shim.pid)
 
 
 def start(shim: Shim, bundle: Bundle, **values: object) -> Client:
@@ -102,12 +105,12 @@ def test_one_attaches_and_goes_and_the_next_goes_on(
     with pytest.raises(RpcError, match="somebody else") as error:
         attach(client, shim, pipes)
     assert error.value.code == ttrpc.FAILED_PRECONDITION
-    held = descriptors(shim)
+    before = held(client, shim)
     pipes.close(writer, reader)
     writer, reader = attach(client, shim, pipes, ends=True)
     os.write(writer, b"two\n")
     assert read_line(reader) == b"two\n"
-    assert descriptors(shim) == held  # at the latest with the output that nobody took
+    assert held(client, shim) == before  # at the latest with the output that nobody took
     pipes.close(writer)
     assert client.call("Wait", id=shim.id)["exit_status"] == 0
     assert os.read(reader, 1) == b""
@@ -182,7 +185,7 @@ def test_descriptors_that_are_no_streams_are_refused(
 ) -> None:
     client = start(shim, bundle, stdout=ATTACHED)
     reader, writer = pipes.make()
-    held = descriptors(shim)
+    before = held(client, shim)
     directory = os.open(tmp_path, os.O_RDONLY)
     path = os.open(bundle.path / "config.json", os.O_PATH)
     try:
@@ -201,5 +204,5 @@ def test_descriptors_that_are_no_streams_are_refused(
         os.close(directory)
         os.close(path)
     client.call("State", [reader, reader, writer], id=shim.id)  # nobody asked for them
-    assert descriptors(shim) == held
+    assert held(client, shim) == before
     shim.end(client)

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import os
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
@@ -34,9 +35,12 @@ if TYPE_CHECKING:
     from tests.support.ttrpc import Pending
 
 pytestmark = [requires("root"), pytest.mark.slow]
-_STATUS = 3
+_STATUS, _NEVER_RAN = 3, 255
+SLEEP = json.dumps({"args": ["/bin/probe", "sleep"], "cwd": "/",
+                    "user": {"uid": 0, "gid": 0}}).encode()  # fmt: skip
 #: Fewer would mean that the calls are not seen any more.
 LEAST = {"shim": 20, "worker": 30}
+LEAST_OF_EXEC = {"shim": 10, "worker": 10}
 
 
 class Life:
@@ -74,22 +78,59 @@ class Life:
             client.call("Delete", id=self.shim.id)
 
 
-def is_killed(shim: Shim, victim: str, point: int, directory: Path) -> Life | None:
-    """A life whose `victim` is killed before effect `point`; None: it has fewer."""
+class ExecLife:
+    """A container's, with an exec process that goes on until it is killed; then the shim is.
+
+    What a killed worker had started ends; for the master it never ran.
+    """
+
+    def __init__(self, shim: Shim, address: str) -> None:
+        self.shim = shim
+        with contextlib.suppress(OSError), contextlib.closing(Client(address)) as client:
+            self._go(client)
+
+    def _go(self, client: Client) -> None:
+        name, bundle = self.shim.id, str(self.shim.bundle.path)
+        options = {"type_url": OPTIONS, "value": RUNC_OPTIONS.encode({"root": str(self.shim.root)})}
+        init = client.call("Create", id=name, bundle=bundle, options=options)["pid"]
+        client.call("Start", id=name)
+        client.call("Exec", id=name, exec_id="e", spec={"type_url": "process", "value": SLEEP})
+        try:
+            client.call("Start", id=name, exec_id="e")
+        except RpcError:
+            assert client.call("Wait", id=name, exec_id="e")["exit_status"] == _NEVER_RAN
+        else:
+            client.call("Kill", id=name, exec_id="e", signal=9)
+            assert client.call("Wait", id=name, exec_id="e")["exit_status"] == 128 + 9
+        for process in client.call("Pids", id=name)["processes"]:
+            if process["pid"] != init:
+                ended(process["pid"])
+        client.call("Delete", id=name, exec_id="e")
+        assert client.call("State", id=name)["pid"] == init
+        os.kill(client.call("Connect", id=name)["shim_pid"], 9)
+
+
+T = TypeVar("T", Life, ExecLife)
+
+
+def is_killed(
+    shim: Shim, victim: str, point: int, directory: Path, live: type[T], **env: str
+) -> T | None:
+    """What became of a life whose `victim` is killed before effect `point`; None: it has fewer."""
     marker, path = directory / "marker", f"{shim.socket_directory}/shim"
     marker.unlink(missing_ok=True)
-    words = [*KILLED, str(point), victim, str(marker), f"{PROGRAM}-cold"]
+    words: list[str] = [*KILLED, str(point), victim, str(marker), f"{PROGRAM}-cold"]
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
         listener.listen()
         pid = os.posix_spawn(
             words[0],
             [*words, "-namespace", NAMESPACE, "-socket", path],
-            {**ENVIRONMENT, "TTRPC_ADDRESS": ""},
+            {**ENVIRONMENT, "TTRPC_ADDRESS": "", **env},
             file_actions=[(os.POSIX_SPAWN_DUP2, listener.fileno(), 3)],
         )
     try:
-        life = Life(shim, path)
+        life = live(shim, path)
         ended(pid)
     finally:
         with contextlib.suppress(ProcessLookupError):
@@ -107,7 +148,7 @@ def test_nothing_is_left_and_no_exit_is_lost(
     bundle.args("exit", str(_STATUS)).write()
     os.mkdir(shim.socket_directory)
     for point in itertools.count(1):
-        life = is_killed(shim, victim, point, tmp_path)
+        life = is_killed(shim, victim, point, tmp_path, Life)
         if life is None:
             break
         kept = (bundle.path / "exits" / "init.json").exists()
@@ -119,3 +160,21 @@ def test_nothing_is_left_and_no_exit_is_lost(
         assert left == [], f"killed before effect {point}"
         assert not (bundle.path / "shim.json").exists()
     assert point > LEAST[victim]
+
+
+@pytest.mark.parametrize("victim", ["shim", "worker"])
+def test_an_exec_process_does_not_outlive_its_start(
+    shim: Shim, bundle: Bundle, watch: Watch, tmp_path: Path, victim: str
+) -> None:
+    """Or, where the shim is gone, the `delete` of its container."""
+    bundle.args("sleep").write()
+    os.mkdir(shim.socket_directory)
+    for point in itertools.count(1):
+        life = is_killed(shim, victim, point, tmp_path, ExecLife, KILLED_FROM="_start_exec")
+        status = DELETED.decode(shim.run("delete").stdout)["exit_status"]
+        assert status == 128 + 9, f"killed before effect {point}"
+        left = [line for line in watch.settled() if not line.startswith("descriptor")]
+        assert left == [], f"killed before effect {point}"
+        if life is None:
+            break
+    assert point > LEAST_OF_EXEC[victim]

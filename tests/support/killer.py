@@ -7,7 +7,8 @@ import sys
 
 #: Runs a launcher, killed before call LIMIT of those that have effects. VICTIM: "shim", "worker"
 #: (what it forks), "any", or "signalled" (counted from SIGUSR1 on, and not what comes in); MARKER,
-#: if not "", is made before: nothing is killed after it.
+#: if not "", is made before: nothing is killed after it. With KILLED_FROM in the environment, calls
+#: count from that function of Python's on.
 _KILLER = """
 import os, signal, sys
 limit, victim, marker, launcher = int(sys.argv[1]), *sys.argv[2:5]
@@ -17,7 +18,7 @@ effects = frozenset(
     " posix_spawn rename rmdir sendfile symlink unlink waitpid write bind close connect flock"
     " listen poll recv recvmsg send sendmsg shutdown socketpair".split()
 )
-calls, first = 0, os.getpid()
+calls, first, since = 0, os.getpid(), os.environ.pop("KILLED_FROM", "")
 
 def is_effect(call):
     if getattr(call, "__module__", None) == "native._syscalls":
@@ -28,8 +29,11 @@ def is_effect(call):
     return call.__name__ in effects
 
 def count(frame, event, argument):
-    global calls
-    if event == "c_call" and is_effect(argument):
+    global calls, since
+    if since:
+        if event == "call" and frame.f_code.co_name == since:
+            since = ""
+    elif event == "c_call" and is_effect(argument):
         if victim in ("shim", "worker") and (victim == "shim") != (os.getpid() == first):
             return
         calls += 1
