@@ -35,7 +35,7 @@ class Log:
     def write(self, count: int) -> None:
         """So many entries, the next numbers."""
         for _ in range(count):
-            self._file.write(self._entry(next(self._numbers)))
+            self._file.write([self._entry(next(self._numbers))])
 
     def close(self) -> None:
         self._file.close()
