@@ -21,6 +21,7 @@ from supervisor.failure import NOT_FOUND, WRONG_STATE, Failure
 from supervisor.health import Health
 from supervisor.processes import Processes
 from supervisor.restarts import ENDING
+from supervisor.retry import Retry
 from supervisor.shim import Shim
 from supervisor.task_client import Lost
 
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 _CREATED, _RUNNING, _STOPPED, _PAUSED = 1, 2, 3, 4  # containerd api/types/task/task.proto
 _STREAMS = ("stdin", "stdout", "stderr")
-_BACK_OFF = (1.0, 60.0)  # seconds until a clean-up that failed is tried again: first, and at most
 
 
 class Container:
@@ -50,7 +50,7 @@ class Container:
         self.shim = Shim(store, record)
         self.processes = Processes(store, self)
         self._lock = asyncio.Lock()
-        self._is_retrying = False
+        self._retry = Retry(store, record, self._recover_again)
         self.exit = expected(Exit(record.exit_status, record.exited_at)
                              if record.status == "stopped" else None)  # fmt: skip
 
@@ -98,7 +98,7 @@ class Container:
         try:
             await self._recover()
         except (OrlopError, OSError) as error:
-            self._try_again(error)
+            self._retry.begin(error)
 
     async def start(self, attach: Attach | None = None) -> None:
         """Start its program, again where it has ended. Raises RpcError, Failure, OrlopError."""
@@ -222,7 +222,7 @@ class Container:
             try:
                 await self._recover()
             except (OrlopError, OSError) as error:
-                self._try_again(error)
+                self._retry.begin(error)
                 raise
             return True
 
@@ -258,7 +258,7 @@ class Container:
                 await self._stopped(status)
             except (OrlopError, OSError) as error:
                 self.shim.disconnect()  # it is asked again, by `_recover`
-                self._try_again(error)
+                self._retry.begin(error)
 
     async def _stopped(self, status: int | None) -> None:
         """Record an exit, once; `status` None: the shim is gone, and with it all that it held."""
@@ -278,9 +278,7 @@ class Container:
         self.record.exited_at, self.record.pid = now(), 0
         self._store.save(self.record, "exit", exitStatus=status, **reason)
         self.exit.set_result(Exit(status, self.record.exited_at))
-        if (
-            not self._store.records.writer.owes
-        ):  # else it stays, to tell the next orlopd of the exit
+        if not self._store.records.writer.owes:  # else it stays, to tell the next orlopd
             await self.shim.dispose()
         self._store.restarts.has_ended(self)
 
@@ -291,7 +289,7 @@ class Container:
                 try:
                     await self.shim.dispose()
                 except (OrlopError, OSError) as error:
-                    self._try_again(error)
+                    self._retry.begin(error)
 
     async def _not_started_again(self) -> None:
         """It has ended between its creation and its start: the exit before is the last one yet."""
@@ -310,7 +308,7 @@ class Container:
             try:
                 await self._recover()
             except (OrlopError, OSError, RpcError) as error:
-                self._try_again(error)
+                self._retry.begin(error)
         if self.is_unwanted and self._store.has(self):
             self._store.watch(self._delete_at_last())
 
@@ -319,30 +317,12 @@ class Container:
         try:
             await self.delete(force=True)
         except (Failure, OrlopError, OSError) as error:
-            self._complain(error)
+            self._retry.complain(error)
 
-    def _try_again(self, error: Exception) -> None:
-        self._complain(error)
-        if not self._is_retrying:
-            self._is_retrying = True
-            self._store.watch(self._retry())
-
-    async def _retry(self) -> None:
-        delay, longest = _BACK_OFF
-        while self._is_retrying:
-            await asyncio.sleep(delay)
-            delay = min(2 * delay, longest)
-            async with self._lock:
-                try:
-                    if self.shim.client is None and self._store.has(self):
-                        await self._recover()
-                except (OrlopError, OSError, RpcError) as error:
-                    self._complain(error)
-                else:
-                    self._is_retrying = False
-
-    def _complain(self, error: Exception) -> None:
-        self._store.journal.error("a step failed", container=self.record.id, error=str(error))
+    async def _recover_again(self) -> None:
+        async with self._lock:
+            if self.shim.client is None and self._store.has(self):
+                await self._recover()
 
     async def _recover(self) -> None:
         status = self.record.status

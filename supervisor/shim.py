@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from typing import TYPE_CHECKING
 
@@ -61,9 +62,13 @@ class Shim:
         if not self._record.has_shim:
             return
         try:
-            await _shut_down(self.client or await self.connect())
+            client = self.client or await self.connect()
+            try:
+                await _shut_down(client)
+            except RpcError:
+                await _kill(client)  # in trouble: what it leaves is removed next
         except (OSError, RpcError):
-            pass  # gone before, or in trouble: what it leaves is removed next
+            pass  # gone before
         finally:
             self.disconnect()
         if exits.read_record(self._record.bundle)[0]:  # else the shim has removed everything
@@ -112,3 +117,14 @@ async def _end(client: TaskClient) -> None:
         if error.code != ttrpc.NOT_FOUND:  # it has ended by itself
             raise
     await client.call("Wait")
+
+
+async def _kill(client: TaskClient) -> None:
+    """End the shim itself. Raises OSError: it is gone; RpcError."""
+    pidfd = os.pidfd_open((await client.call("Connect"))["shim_pid"])
+    try:
+        await client.call("Connect")  # it answers yet, so that the pid is its own
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    finally:
+        os.close(pidfd)
+    await client.closed()

@@ -27,6 +27,7 @@ _METHODS: dict[str, tuple[Table, Table]] = {
     "Resume": (_PROCESS, _EMPTY),
     "Pids": (_PROCESS, messages.PIDS),
     "Wait": (_PROCESS, messages.EXITED),
+    "Connect": (_PROCESS, messages.CONNECTED),
     "Shutdown": (messages.SHUTDOWN, _EMPTY),
     "Exec": (messages.EXEC, _EMPTY),
     "ResizePty": (messages.RESIZE, _EMPTY),

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import resource
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +13,7 @@ from supervisor import failure
 from tests.supervisor.conftest import Refused
 
 if TYPE_CHECKING:
-    from tests.supervisor.conftest import Client
+    from tests.supervisor.conftest import Client, Orlopd
     from tests.support.bundle import Bundle
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
@@ -63,3 +64,15 @@ def test_an_id_that_can_t_be_one_is_a_wrong_parameter(
     bundle.write()
     found = refusal(client, "container.create", id=wrong, bundle=str(bundle.path))
     assert (found.code, found.data["pointer"]) == (failure.INVALID_PARAMS, "/id")
+
+
+def test_a_shim_that_cannot_delete_is_ended(orlopd: Orlopd, client: Client, bundle: Bundle) -> None:
+    bundle.args("sleep").write()
+    client.call("container.create", id="a", bundle=str(bundle.path))
+    (shim,) = orlopd.shims()
+    _, hard = resource.prlimit(shim, resource.RLIMIT_NOFILE)
+    resource.prlimit(shim, resource.RLIMIT_NOFILE, (0, hard))  # nor have a worker do it
+    client.call("container.delete", id="a")
+    assert client.call("container.list") == []
+    orlopd.shims_end()
+    assert list((orlopd.root / "s").iterdir()) == []
