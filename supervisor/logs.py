@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 LINES = 1000  # that one answer has at most
 _BYTES = 512 << 10  # of the lines of an answer
+_MEMBERS = ("log", "stream", "time")
 _EVENTS = 65536  # bytes of inotify's events, which say nothing but that there are some
 
 
@@ -69,10 +70,10 @@ def _entry(line: bytes) -> Entry | None:
         return None  # it is being written
     try:
         found = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    is_entry = isinstance(found, dict) and found.keys() >= {"log", "stream", "time"}
-    return found if is_entry else None
+    members = [found.get(name) for name in _MEMBERS] if isinstance(found, dict) else [None]
+    return found if all(isinstance(member, str) for member in members) else None
 
 
 def tail(path: str, lines: int, wanted: Wanted | None = None) -> list[Entry]:

@@ -178,7 +178,7 @@ class Records:
         """All containers, in the order of their creation. Raises OrlopError."""
         try:
             return [_record(row) for row in self._db.execute(_ALL)]
-        except (sqlite3.Error, ValueError) as error:
+        except (sqlite3.Error, ValueError, RecursionError) as error:
             raise OrlopError(f"{self._path}: {error}", hint=_REPAIR) from error
 
     def add(self, record: Record) -> None:
@@ -313,6 +313,13 @@ def _values(record: Record) -> dict[str, Any]:
 def _record(row: tuple[Any, ...]) -> Record:
     record = Record("", "")
     for name, value in zip(_COLUMNS, row, strict=True):
-        setattr(record, name, json.loads(value) if name in _JSON else value)
+        setattr(record, name, _members(value) if name in _JSON else value)
     record.has_shim = bool(record.has_shim)
     return record
+
+
+def _members(text: str) -> dict[str, Any]:
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise ValueError(f"{text[:40]!r} is no object")  # noqa: TRY004 - of the text
+    return found

@@ -73,8 +73,8 @@ bool texts_read(struct texts *texts, int fd, int count)
 	size_t size = 0, at = 0;
 
 	*texts = (struct texts){ 0 };
-	if (count < 0 || !read_whole(fd, &texts->content, &size))
-		return false;
+	if (count < 0 || !read_whole(fd, &texts->content, &size) || (size_t)count > size)
+		return false; /* a text has a byte at least: its NUL */
 	texts->list = calloc((size_t)count + 1, sizeof(*texts->list));
 	for (int i = 0; texts->list && i < count; i++, at += strlen(texts->content + at) + 1) {
 		if (at >= size)
@@ -134,16 +134,22 @@ static int start_program(const struct message *message, char **texts, int argume
 	return error;
 }
 
+/* Two of them and one more are an int. */
+static bool is_count(int64_t number)
+{
+	return number >= 0 && number < 1 << 30;
+}
+
 void child_run(const struct message *message, struct call_answer *answer)
 {
-	int arguments = (int)message->op.numbers[0], variables = (int)message->op.numbers[1];
+	const int64_t *numbers = message->op.numbers;
 	struct texts texts = { 0 };
 	pid_t pid = 0;
 	int error = EBADMSG;
 
-	if (message->fd_count == 5 && arguments >= 0 && variables >= 0 &&
-	    texts_read(&texts, message->fds[0], 1 + arguments + variables))
-		error = start_program(message, texts.list, arguments, &pid);
+	if (message->fd_count == 5 && is_count(numbers[0]) && is_count(numbers[1]) &&
+	    texts_read(&texts, message->fds[0], 1 + (int)numbers[0] + (int)numbers[1]))
+		error = start_program(message, texts.list, (int)numbers[0], &pid);
 	texts_free(&texts);
 	if (error)
 		fail(answer, "posix_spawn", error);

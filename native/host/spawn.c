@@ -28,10 +28,11 @@
 #define CLONE_NEWTIME 0x00000080
 #endif
 
-enum { STACK_SIZE = 64 * 1024 };
+enum { CHILD_SIZE = 4096, STACK_SIZE = 64 * 1024 }; /* behind both: struct child's high */
 
 struct child {
 	struct spawn *spawn;
+	int *high; /* a place for each descriptor */
 	char *argv[3];
 	bool joins; /* the cgroup, by itself */
 	volatile int error; /* in memory that both see, vfork or not */
@@ -79,7 +80,7 @@ static long place_descriptors(struct child *child)
 {
 	struct spawn *s = child->spawn;
 	long executable, r;
-	int i, high[s->fd_count + 1];
+	int i, *high = child->high;
 
 	for (i = 0; i < s->fd_count; i++) {
 		high[i] = -1;
@@ -244,7 +245,8 @@ static int spawn_blocked(struct spawn *spawn, void *memory)
 
 	snprintf(number, sizeof(number), "%d", spawn->base);
 	*child = (struct child){ .spawn = spawn, .argv = { "orlop-init", number, NULL }, .step = "clone3" };
-	pid = start_child(child, (char *)memory + 4096);
+	child->high = (int *)((char *)memory + CHILD_SIZE + STACK_SIZE);
+	pid = start_child(child, (char *)memory + CHILD_SIZE);
 	if (pid < 0) {
 		spawn->error = (int)-pid;
 		spawn->step = child->step;
@@ -264,7 +266,7 @@ static int spawn_blocked(struct spawn *spawn, void *memory)
 
 int orlop_spawn(struct spawn *spawn)
 {
-	size_t size = 4096 + STACK_SIZE;
+	size_t size = CHILD_SIZE + STACK_SIZE + (size_t)spawn->fd_count * sizeof(int);
 	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	sigset_t all, before;
 	int pid;

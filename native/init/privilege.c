@@ -58,6 +58,8 @@ int op_user(struct context *ctx, const struct plan_op *op)
 		r = STEP(ctx, setresuid, op->number[0], op->number[0], op->number[0]);
 	if (!r)
 		r = STEP(ctx, prctl, PR_SET_KEEPCAPS, 0, 0, 0, 0);
+	if (!r) /* a change of ids sets it to fs.suid_dumpable, which may be 1 (prctl(2)) */
+		r = STEP(ctx, prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
 	return (int)r;
 }
 

@@ -27,6 +27,10 @@ COMPLAINTS = ("Sanitizer", "runtime error:")
 FUZZ_TARGET = Path(__file__).with_name("fuzz_target.c")
 
 
+CLIENT = ROOT / "native" / "client"
+CLIENT_TARGET = Path(__file__).with_name("client_target.c")
+
+
 def sources() -> list[Path]:
     """The C files of orlop-init."""
     return sorted(INIT.glob("*.c"))
@@ -66,3 +70,17 @@ def fuzz_target(*, clang: str = "") -> Path:
         flags += ["-DSTANDALONE", str(OPTIONS)]
     inputs = [*files, OPTIONS, *_headers()]
     return _built("fuzz", [clang or "gcc", *flags, *map(str, files)], inputs)
+
+
+def client_target(*, clang: str = "") -> Path:
+    """The native `orlop` without a planner, an init or hooks: as `fuzz_target`."""
+    files = [*(CLIENT / name for name in ("channel.c", "children.c")), CLIENT_TARGET]
+    names = ("posix_spawn", "waitpid", "orlop_spawn")
+    flags = [*FLAGS, *(f"-D{name}=fuzz_{name}" for name in names)]
+    if clang:
+        flags = [f.replace("=address,", "=fuzzer,address,") for f in flags]
+    else:
+        flags += ["-DSTANDALONE", str(OPTIONS)]
+    headers = [*CLIENT.glob("*.h"), *(ROOT / "native" / "host").glob("*.h")]
+    command = [clang or "gcc", *flags, *map(str, files)]
+    return _built("client", command, [*files, OPTIONS, *sorted(headers)])

@@ -3,11 +3,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import resource
 import signal
-import sqlite3
 import subprocess
 import tempfile
 from typing import TYPE_CHECKING
@@ -16,7 +14,7 @@ import pytest
 
 from supervisor import failure
 from tests.security.conftest import attacker
-from tests.supervisor.conftest import PROGRAM, Orlopd, Refused
+from tests.supervisor.conftest import Orlopd, Refused
 from tests.support.pressure import descriptors, fill, limited, no_processes
 
 if TYPE_CHECKING:
@@ -159,22 +157,3 @@ def test_signals_interrupt_nothing(
         assert client.call("container.wait", id="a")["exitStatus"] == 3
         client.call("container.delete", id="a")
     assert sender.stop()["sent"] > 100
-
-
-@pytest.mark.parametrize(
-    "content", [b"no database at all" * 100, b""], ids=["another file", "empty"]
-)
-def test_records_that_are_none_are_refused_or_begun(orlopd: Orlopd, content: bytes) -> None:
-    orlopd.end()
-    assert orlopd._manager.recv(100) == b"STOPPING=1"
-    path = orlopd.root / "records.db"
-    path.write_bytes(content)
-    if content:
-        command = [str(PROGRAM), "--root", str(orlopd.root)]
-        process = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert process.returncode == 1
-        assert process.stderr.startswith(f"orlopd: {path}: file is not a database (")
-        path.unlink()
-    orlopd.start()
-    with contextlib.closing(sqlite3.connect(path)) as records:
-        assert records.execute("PRAGMA integrity_check").fetchone() == ("ok",)
