@@ -171,7 +171,7 @@ class TestWorker:
         """Its descriptors, directory, and what the kernel tells of it in a few files."""
         link = f"/proc/{pid}/fd"
         fds = {fd: os.readlink(f"{link}/{fd}") for fd in os.listdir(link)}
-        files = ("cgroup", "limits", "oom_score_adj", "mountinfo")
+        files = ("cgroup", "limits", "oom_score_adj")
         texts = [Path(f"/proc/{pid}/{name}").read_text() for name in files]
         return sorted(fds.items()), os.readlink(f"/proc/{pid}/cwd"), texts
 
