@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import select
@@ -163,17 +164,34 @@ def workers(planner: Planner) -> set[int]:
         return set(map(int, file.read().split()))
 
 
+def descriptors(pid: int) -> dict[str, str]:
+    """What each of a process's is of."""
+    found = {}
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            found[fd] = os.readlink(f"/proc/{pid}/fd/{fd}")
+    return found
+
+
 class TestWorker:
     """A worker does one call after another, as long as nothing of a call is left."""
 
     @staticmethod
     def things(pid: int) -> object:
         """Its descriptors, directory, and what the kernel tells of it in a few files."""
-        link = f"/proc/{pid}/fd"
-        fds = {fd: os.readlink(f"{link}/{fd}") for fd in os.listdir(link)}
+        fds = descriptors(pid)
         files = ("cgroup", "limits", "oom_score_adj")
         texts = [Path(f"/proc/{pid}/{name}").read_text() for name in files]
         return sorted(fds.items()), os.readlink(f"/proc/{pid}/cwd"), texts
+
+    @staticmethod
+    def all_wait(pids: Iterable[int]) -> None:
+        """Wait until each has the listening socket, beside the planner's and that one's copy."""
+        end = time.monotonic() + limit(20)
+        for pid in pids:
+            while sum(link.startswith("socket:") for link in descriptors(pid).values()) < 3:
+                assert time.monotonic() < end
+                time.sleep(0.01)
 
     @staticmethod
     def one_ends(pidfds: Iterable[int]) -> None:
@@ -189,7 +207,8 @@ class TestWorker:
         self, planner: Planner, orlop: Cli, container: Container, tmp_path: Path
     ) -> None:
         first = workers(planner)
-        orlop("--version", env=self.env(planner))  # all have asked now
+        orlop("--version", env=self.env(planner))
+        self.all_wait(first)
         before = {pid: self.things(pid) for pid in first}
         env = {**self.env(planner), "SECRET": "1"}
         container.bundle.args("sleep").write()
