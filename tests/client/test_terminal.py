@@ -108,14 +108,16 @@ def test_a_signal_goes_to_the_program(orlopctl: Orlopctl, running: orlop.Client)
 def test_a_terminal_in_raw_mode_with_our_size(
     terminal: OwnTerminal, orlopctl: Orlopctl, running: orlop.Client
 ) -> None:
-    at = At(terminal, orlopctl, "exec", "-it", "a", PROBE, "tty", "--", "echo", "--", "tty")
+    words = [PROBE, "tty", "--", "echo", "--", "trap", "SIGWINCH", "--", "tty"]
+    at = At(terminal, orlopctl, "exec", "-it", "a", *words)
     assert "132x40" in at.until("controlling yes\n")
     assert terminal.is_raw()
     at.type(b"x\r")
     at.until("x\nx\n")  # what the container's terminal echoes, then what the program writes
+    at.type(b"\x04")
+    at.until("ready\n")
     terminal.resize(20, 50)
     at.process.send_signal(signal.SIGWINCH)
-    at.type(b"y\r\x04")
     assert "50x20" in at.until("controlling yes\n")
     assert at.end() == 0
     assert terminal.is_restored()

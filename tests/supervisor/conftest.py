@@ -33,7 +33,7 @@ from tests.support.cli import ENVIRONMENT
 from tests.support.waiting import ended, limit, readable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from tests.support.leaks import Watch
 
@@ -205,11 +205,14 @@ class Orlopd:
         return self.process.pid
 
     def end(self, number: int = signal.SIGTERM) -> int:
-        """End it by a signal; its exit status."""
+        """End it by a signal; its exit status. What helps it to start shims ends with it."""
         assert self.process is not None
+        helpers = list(descendants(self.pid, set(self.shims())))
         self.process.send_signal(number)
         status = self.process.wait(limit(30))
         self.process = None
+        for pid in helpers:
+            ended(pid)
         return status
 
     def restart(self) -> Client:
@@ -267,6 +270,17 @@ class Orlopd:
         self.last_errors = self.errors
         shutil.rmtree(self.root)
         assert self.errors_allowed or self.last_errors == ""
+
+
+def descendants(pid: int, others: Collection[int]) -> Iterator[int]:
+    """The children of a process, and theirs, but for others and theirs."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except FileNotFoundError:
+        return
+    for child in {*map(int, children)} - {*others}:
+        yield child
+        yield from descendants(child, others)
 
 
 @pytest.fixture

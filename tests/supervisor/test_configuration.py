@@ -141,6 +141,7 @@ def test_output_is_rotated_and_goes_with_its_container(orlopd: Orlopd, bundle: B
     for _ in range(3):  # a file takes what comes at once, however much it is
         client.call("container.start", id="a")
         client.call("container.wait", id="a")
+    orlopd.shims_end()  # the shim writes what it was given before it goes
     logs = orlopd.root / "logs"
     assert {file.name for file in logs.iterdir()} == {"1.json", "1.json.1", "1.json.2"}
     client.call("container.delete", id="a")
