@@ -23,6 +23,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from runtime.worker import Service
+
 #: Idle workers, ahead of the calls to come.
 IDLE = 2
 #: Workers that stay after many calls at once; each has some megabytes of its own.
@@ -117,7 +119,7 @@ def run(path: Callable[[], str], program: warm.Program, tell: Callable[[str], No
         made = os.path.abspath(path())
         listener = listen(made)
     try:
-        Planner(listener, program, tell).run(_ready)
+        Planner(listener, warm.Calls(program, tell)).run(_ready)
     finally:
         if made:
             os.unlink(made)
@@ -136,15 +138,11 @@ def _ready() -> None:
 
 
 class Planner:
-    """Workers on a listening socket. tell: told what becomes of each call."""
+    """Workers for those who come to a socket."""
 
-    def __init__(
-        self, listener: _socket.socket, program: warm.Program, tell: Callable[[str], None]
-    ) -> None:
+    def __init__(self, listener: _socket.socket, service: Service) -> None:
         self._listener = listener
-        self._program = program
-        self._tell = tell
-        self._ours = warm.Surroundings.of("/proc/self", program.path)
+        self._service = service
         self._ends, self._end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._poll = select.poll()
         self._lines: dict[int, tuple[int, Line]] = {}  # descriptor -> pid, and the line to it
@@ -211,7 +209,7 @@ class Planner:
                 line.socket.close()
             for fd in (self._ends, self._end, self._listener.detach()):
                 os.close(fd)
-            Worker(its, self._ours, self._program, self._tell).run(refuse=refuse)
+            Worker(its, self._service).run(refuse=refuse)
         except BaseException as error:  # noqa: BLE001 - the worker's end, whatever it is
             _report(error)
         finally:

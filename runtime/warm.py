@@ -31,7 +31,7 @@ ANSWER = Struct("=qi52s")
 _CREDENTIALS = Struct("=iII")  # struct ucred
 _FDS_SPACE = _socket.CMSG_SPACE(4 * (lib.CALL_MOST_FDS + 2)) + _socket.CMSG_SPACE(12)
 #: Ours are from here on while the caller's get their own numbers below.
-_OUT_OF_THE_WAY = 512
+OUT_OF_THE_WAY = 512
 _STATUS = (
     "Uid", "Gid", "Groups", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs",
     "Seccomp",
@@ -327,39 +327,50 @@ class RemoteCaller(caller.Caller):
         return RemoteForeground(self._connection, subreaper=subreaper)
 
 
-def serve(
-    socket: _socket.socket, ours: Surroundings, program: Program, tell: Callable[[str], None]
-) -> bool:
-    """Do the call of whoever connected; False where this process is of no use for another.
+class Calls:
+    """What a planner of the command line does (runtime.worker). tell: told what becomes of each."""
 
-    tell: told what becomes of the call. Ends this process when the caller ends before the call.
-    """
-    connection = Connection(socket)
-    socket.setsockopt(_socket.SOL_SOCKET, _socket.SO_PASSCRED, 1)
-    pid = _peer(socket)
-    pidfd = os.pidfd_open(pid)
-    connection.tell(lib.CALL_HELLO, [lib.CALL_PROTOCOL])
-    request = _receive(socket, pid)
-    # The pidfd is older than the caller's message: nobody else can have had the pid since.
-    difference = _difference(ours, program, request, pid)
-    difference = difference or ("its end" if _has_ended(pidfd) else "")
-    if request is None or difference:
-        tell(f"pid {pid}: to be done cold for {difference}")
-        connection.tell(lib.CALL_COLD)
-        return False
-    tell(f"pid {pid}: a call of {len(request.words)} words")
-    os.close(pidfd)
-    connection = Connection(_take_over(socket, request))
-    caller.current = RemoteCaller(connection, pid)
-    _watch(connection.socket)
-    connection.tell(lib.CALL_ACCEPT)
-    status = program.main(request.words)
-    if not connection.is_left:
-        # Whoever reads what the caller wrote waits for the end of all copies of its descriptors.
-        syscalls.close_range(0, _OUT_OF_THE_WAY - 1)
-        connection.leave(lib.CALL_EXIT, [status])
-    connection.socket.close()
-    return status == 0
+    def __init__(self, program: Program, tell: Callable[[str], None]) -> None:
+        self._program = program
+        self._tell = tell
+        self._ours = Surroundings.of("/proc/self", program.path)
+
+    def accept(self, listener: _socket.socket) -> _socket.socket:
+        """Wait for a program that connects."""
+        descriptor, _ = listener._accept()  # type: ignore[attr-defined]  # noqa: SLF001
+        return _socket.socket(fileno=descriptor)
+
+    def serve(self, channel: _socket.socket) -> bool:
+        """Do its call; False where this process is of no use for another.
+
+        Ends this process when the caller ends before the call.
+        """
+        connection = Connection(channel)
+        channel.setsockopt(_socket.SOL_SOCKET, _socket.SO_PASSCRED, 1)
+        pid = _peer(channel)
+        pidfd = os.pidfd_open(pid)
+        connection.tell(lib.CALL_HELLO, [lib.CALL_PROTOCOL])
+        request = _receive(channel, pid)
+        # The pidfd is older than the caller's message: nobody else can have had the pid since.
+        difference = _difference(self._ours, self._program, request, pid)
+        difference = difference or ("its end" if _has_ended(pidfd) else "")
+        if request is None or difference:
+            self._tell(f"pid {pid}: to be done cold for {difference}")
+            connection.tell(lib.CALL_COLD)
+            return False
+        self._tell(f"pid {pid}: a call of {len(request.words)} words")
+        os.close(pidfd)
+        connection = Connection(_take_over(channel, request))
+        caller.current = RemoteCaller(connection, pid)
+        end_with(connection.socket)
+        connection.tell(lib.CALL_ACCEPT)
+        status = self._program.main(request.words)
+        if not connection.is_left:
+            # Who reads what the caller wrote waits for the end of all copies of its descriptors.
+            syscalls.close_range(0, OUT_OF_THE_WAY - 1)
+            connection.leave(lib.CALL_EXIT, [status])
+        connection.socket.close()
+        return status == 0
 
 
 def _difference(ours: Surroundings, program: Program, request: Request | None, pid: int) -> str:
@@ -391,7 +402,7 @@ def _receive(socket: _socket.socket, pid: int) -> Request | None:
         request = Request(content, fds[1:])
     except (ValueError, IndexError):
         return None
-    return request if all(number < _OUT_OF_THE_WAY for number in request.fds) else None
+    return request if all(number < OUT_OF_THE_WAY for number in request.fds) else None
 
 
 def _has_ended(pidfd: int) -> bool:
@@ -407,13 +418,13 @@ def _take_over(socket: _socket.socket, request: Request) -> _socket.socket:
     """
 
     def away(fd: int) -> int:
-        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _OUT_OF_THE_WAY)
+        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, OUT_OF_THE_WAY)
 
     channel = _socket.socket(fileno=away(socket.fileno()))
     socket.detach()
     moved = {number: away(fd) for number, fd in request.fds.items()}
     os.fchdir(request.directory)
-    syscalls.close_range(0, _OUT_OF_THE_WAY - 1)
+    syscalls.close_range(0, OUT_OF_THE_WAY - 1)
     for number, fd in moved.items():
         os.dup2(fd, number)
         os.close(fd)
@@ -426,8 +437,11 @@ def _take_over(socket: _socket.socket, request: Request) -> _socket.socket:
     return channel
 
 
-def _watch(channel: _socket.socket) -> None:
-    """End when the caller does: SIGIO comes with what it sends, and with its end (fcntl(2))."""
+def end_with(channel: _socket.socket) -> None:
+    """End when the caller does: SIGIO comes with what it sends, and with its end (fcntl(2)).
+
+    Until SIGIO is ignored again.
+    """
 
     def look(*_: object) -> None:
         try:

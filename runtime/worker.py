@@ -25,7 +25,17 @@ from runtime.host import read_small
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from typing import Protocol
+
+    class Service(Protocol):
+        """What a planner's workers do."""
+
+        def accept(self, listener: _socket.socket) -> _socket.socket:
+            """Wait for the next caller. Raises OSError."""
+
+        def serve(self, channel: _socket.socket) -> bool:
+            """Do its call; False where this process is of no use for another."""
+
 
 #: Calls of one worker: what the allocator can't give back stays small.
 CALLS = 64
@@ -87,23 +97,11 @@ class Line:
 
 
 class Worker:
-    """The worker's life.
+    """The worker's life. line: to its planner."""
 
-    line: to its planner; ours: the planner's surroundings; program: what does the calls; tell: told
-    what becomes of them.
-    """
-
-    def __init__(
-        self,
-        line: Line,
-        ours: warm.Surroundings,
-        program: warm.Program,
-        tell: Callable[[str], None],
-    ) -> None:
+    def __init__(self, line: Line, service: Service) -> None:
         self._line = line
-        self._ours = ours
-        self._program = program
-        self._tell = tell
+        self._service = service
 
     def run(self, *, refuse: bool) -> None:
         """Serve until dismissed, or something differs; with `refuse` turn one caller away."""
@@ -116,7 +114,7 @@ class Worker:
             channel = self._accept()
             if channel is None or refuse:
                 return
-            if not warm.serve(channel, self._ours, self._program, self._tell):
+            if not self._service.serve(channel):
                 return
             caller.current = caller.Caller()
             del channel
@@ -129,11 +127,11 @@ class Worker:
         listener = self._line.ask()
         if listener is None:
             return None
-        descriptor, _ = listener._accept()  # type: ignore[attr-defined]  # noqa: SLF001
+        channel = self._service.accept(listener)
         prctl.set_pdeathsig(0)
         listener.close()
         self._line.works()
-        return _socket.socket(fileno=descriptor)
+        return channel
 
 
 class _Belongings:
