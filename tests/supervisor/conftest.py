@@ -33,7 +33,7 @@ from tests.support.cli import ENVIRONMENT
 from tests.support.waiting import ended, limit, readable
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from tests.support.leaks import Watch
 
@@ -205,14 +205,11 @@ class Orlopd:
         return self.process.pid
 
     def end(self, number: int = signal.SIGTERM) -> int:
-        """End it by a signal; its exit status. What helps it to start shims ends with it."""
+        """End it by a signal; its exit status."""
         assert self.process is not None
-        helpers = list(descendants(self.pid, set(self.shims())))
         self.process.send_signal(number)
         status = self.process.wait(limit(30))
         self.process = None
-        for pid in helpers:
-            ended(pid)
         return status
 
     def restart(self) -> Client:
@@ -263,7 +260,10 @@ class Orlopd:
             client.call("container.delete", id=state["id"], force=True)
         for each in self._clients:
             each.close()
+        helpers = list(descendants(self.pid))
         assert self.end() == 0
+        for pid in helpers:
+            ended(pid)
         assert self._manager.recv(100) == b"STOPPING=1"
         self._manager.close()
         self.shims_end()
@@ -272,15 +272,15 @@ class Orlopd:
         assert self.errors_allowed or self.last_errors == ""
 
 
-def descendants(pid: int, others: Collection[int]) -> Iterator[int]:
-    """The children of a process, and theirs, but for others and theirs."""
+def descendants(pid: int) -> Iterator[int]:
+    """The children of a process, and theirs."""
     try:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except FileNotFoundError:
         return
-    for child in {*map(int, children)} - {*others}:
+    for child in map(int, children):
         yield child
-        yield from descendants(child, others)
+        yield from descendants(child)
 
 
 @pytest.fixture

@@ -86,13 +86,14 @@ def test_out_of_memory_is_told_before_the_exit(client: Client, rootfs: Path) -> 
 
 
 def test_processes_have_details(client: Client, rootfs: Path) -> None:
-    run(client, rootfs, "busybox sleep 1001 & wait", user="7")
-    found = {process["command"]: process for process in client.call("container.ps", id="a")}
-    child = found.get("busybox sleep 1001")
-    if child is None:  # not forked yet
-        pytest.fail(f"no child in {found}")
-    parent = next(process for process in found.values() if process["pid"] == child["ppid"])
-    assert {parent["user"], child["user"]} == {"7"}
+    script = "(echo ready; busybox sleep 1001) & wait"
+    output = run(client, rootfs, script, user="7", attach=True)["subscription"]
+    client.output(output, b"ready\n")
+    found = {process["pid"]: process for process in client.call("container.ps", id="a")}
+    first = client.call("container.state", id="a")["pid"]
+    (child,) = [process for process in found.values() if process["ppid"] == first]
+    assert {found[first]["user"], child["user"]} == {"7"}
+    assert "busybox" in child["command"]
 
 
 # -- names and labels
@@ -210,7 +211,10 @@ def test_a_log_is_followed_to_its_end(client: Client, rootfs: Path) -> None:
     )
     client.output(found["subscription"], b"one\n")
     number = client.call("container.logs", id="a", follow=True)["subscription"]
-    assert [entry["log"] for entry in client.note("log", number)["entries"]] == ["one\n"]
+    entries = client.note("log", number)["entries"]
+    while not entries:  # whoever is attached may have it before the file has
+        entries = client.note("log", number)["entries"]
+    assert [entry["log"] for entry in entries] == ["one\n"]
     client.write(found["subscription"], b"\n")
     assert [entry["log"] for entry in _entries(client, number)] == ["two\n", "three\n"]
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.support.features import requires
-from tests.support.waiting import ended
+from tests.support.waiting import ended, limit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +36,18 @@ def parent(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[1])
 
 
+def idle_shim(origin: int) -> int:
+    """The shim that is forked ahead. It is looked for: nothing tells of another process's fork."""
+    deadline = time.monotonic() + limit(20)
+    while time.monotonic() < deadline:
+        children = Path(f"/proc/{origin}/task/{origin}/children").read_text().split()
+        for pid in map(int, children):
+            if "-template" in words(pid):
+                return pid
+        os.sched_yield()
+    raise TimeoutError(f"waited for a shim ahead of process {origin}")
+
+
 def run(client: Client, name: str, bundle: Bundle) -> None:
     bundle.args("sleep").write()
     client.call("container.run", id=name, bundle=str(bundle.path))
@@ -56,13 +69,14 @@ def test_without_the_template_shims_are_executed_and_another_one_comes(
     first = template(orlopd)
     os.kill(first, signal.SIGKILL)
     ended(first)
-    run(client, "b", make_bundle())  # the dead one's idle shim takes it
-    run(client, "c", make_bundle())  # nobody is there: executed
+    run(client, "b", make_bundle())  # perhaps the dead one's idle shim takes it
+    run(client, "c", make_bundle())  # perhaps nobody is there: executed
     run(client, "d", make_bundle())
     assert len(client.call("container.list", status="running")) == 4
     second = template(orlopd)
     parents = [parent(shim) for shim in orlopd.shims()]
-    assert (parents.count(second), parents.count(orlopd.pid)) == (1, 1)
+    assert parents.count(second) > 0
+    assert parents.count(orlopd.pid) == 1
 
 
 def test_an_idle_shim_that_is_killed_is_replaced(
@@ -70,8 +84,7 @@ def test_an_idle_shim_that_is_killed_is_replaced(
 ) -> None:
     run(client, "a", make_bundle())
     origin = template(orlopd)
-    children = Path(f"/proc/{origin}/task/{origin}/children").read_text().split()
-    (idle,) = [int(pid) for pid in children if "-template" in words(int(pid))]
+    idle = idle_shim(origin)
     os.kill(idle, signal.SIGKILL)
     ended(idle)
     run(client, "b", make_bundle())
