@@ -8,6 +8,7 @@ import os
 from runtime import state
 from shim import options, ttrpc, works
 from shim.delete import abandon
+from shim.lent import Request
 from shim.stdio import Paths, Stdio, keep
 from shim.task import Process, Task, find_task
 from shim.ttrpc import RpcError
@@ -55,13 +56,15 @@ def create(daemon: Daemon, call: Call) -> None:
             return
         _created(task, result, call)
 
-    daemon.workers.start(work, done, keep=keep(stdio), heard=hears(task.init))
+    request = None
+    if task.images is None and stdio.logger is None and not given.systemd:
+        arguments = (task.place.texts, asked["rootfs"], asked["options"], stdio.is_terminal)
+        request = Request("create", arguments, daemon.reaper, stdio.child)
+    daemon.workers.start(work, done, keep=keep(stdio), heard=hears(task.init), request=request)
 
 
 def _created(task: Task, pid: int, call: Call) -> None:
     task.is_made = True
-    if pid:
-        task.created(pid)
     asked, paths = call.values, task.init.paths
     task.publish(
         "/tasks/create",
@@ -76,8 +79,9 @@ def _created(task: Task, pid: int, call: Call) -> None:
         checkpoint=asked["checkpoint"],
         pid=pid,
     )
-    call.reply({"pid": pid})
+    call.reply({"pid": pid})  # what follows is done while the master goes on
     if pid:
+        task.created(pid)
         task.expect(task.init)
 
 

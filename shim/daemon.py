@@ -8,32 +8,47 @@ import os
 
 from shim import attach, log_file, messages, service
 from shim.loop import Loop
-from shim.preload import preload
 from shim.publisher import Publisher
 from shim.reaper import Reaper
 from shim.server import Server
-from shim.worker import Workers
+from shim.workers import Workers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import _socket
+    from collections.abc import Callable
 
     from shim.log import Log
     from shim.loop import Timer
     from shim.task import Task
 
 _IDLE = 30.0  # seconds without a container and without a client
+_BUSY = 0.2  # seconds until others are not waited with any longer
 _FLUSH = 8.0  # seconds for the events that are left; a containerd that is back has them wait for 4
 
 
 class Daemon:
     """One shim, from its first connection until the last container is deleted.
 
-    events: address that events go to, or "". files: what to remove at the end (the socket, and
-    the file that says where it is).
+    Made before it is known for whom (shim.template). pool: where workers can be borrowed
+    (shim.pool). held: a descriptor, closed by `make_way`.
     """
 
-    def __init__(
+    def __init__(self, pool: _socket.socket | None = None, held: int = -1) -> None:
+        self.namespace = ""
+        self.loop = Loop(_raise)
+        self.tasks: dict[str, Task] = {}
+        self.workers = Workers(self.loop, pool)
+        self.reaper = Reaper(self.loop, self.workers)
+        self.warn: Callable[[str], None] = lambda _text: None
+        self._files: tuple[str, ...] = ()
+        self._idle: Timer | None = None
+        self._ending = False
+        self._held = held
+        gc.collect()
+        gc.freeze()  # what is here now is shared with workers as long as nobody touches it
+
+    def run(
         self,
         listener: _socket.socket,
         namespace: str,
@@ -41,29 +56,30 @@ class Daemon:
         log: Log,
         files: tuple[str, ...] = (),
     ) -> None:
+        """Serve until the end.
+
+        events: address that events go to, or "". files: what to remove at the end (the socket, and
+        the file that says where it is).
+        """
         self.namespace = namespace
         self.warn = log.warn
-        self.loop = Loop(log.failure)
-        self.tasks: dict[str, Task] = {}
-        self.workers = Workers(self.loop)
-        self.reaper = Reaper(self.loop, self.workers)
+        self.loop.on_error = log.failure
         self.publisher = Publisher(self.loop, events, namespace, log.warn)
         self._files = files
-        self._idle: Timer | None = None
-        self._ending = False
         services = dict.fromkeys(service.NAMES, service.methods(self))
         services[messages.STREAMS] = attach.methods(self)
         self._server = Server(self.loop, listener, services)
         self._server.on_idle = self.settle
-
-    def run(self) -> None:
-        """Serve until the end."""
-        preload()
-        gc.collect()
-        gc.freeze()  # what is here now is shared with workers as long as nobody touches it
         self.settle()
+        self.loop.later(_BUSY, self.make_way)
         self.loop.run()
         log_file.finish()
+
+    def make_way(self) -> None:
+        """What somebody waits for is done: others may have the processor."""
+        if self._held >= 0:
+            os.close(self._held)
+            self._held = -1
 
     def settle(self) -> None:
         """Look whether there is anything left to do; if not, go away after a while.
@@ -96,3 +112,7 @@ class Daemon:
         else:
             self.publisher.on_empty = self.loop.stop
             self.loop.later(_FLUSH, self.loop.stop)
+
+
+def _raise(error: Exception) -> None:
+    raise error

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from shim import exits, ttrpc, works
+from shim.lent import Request
 from shim.task import exit_values, find
 from shim.ttrpc import RpcError
 from shim.words import hears
@@ -99,7 +100,8 @@ def _delete_container(task: Task) -> None:
         task.daemon.settle()
 
     work = bound(works.do_delete, task.place)
-    task.daemon.workers.start(work, done, heard=hears(task.init))
+    request = Request("delete", task.place.texts, task.daemon.reaper)
+    task.daemon.workers.start(work, done, heard=hears(task.init), request=request)
 
 
 def _not_deleted(task: Task, error: RpcError) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from shim.bootstrap import Flags
+    from shim.daemon import Daemon
     from shim.protobuf import Values
     from shim.title import Title
 
@@ -213,19 +214,24 @@ def _detach(wanted: Wanted, listener: _socket.socket, path: str) -> None:
         null = os.open(os.devnull, os.O_RDWR)
         for fd in (0, 1, 2):
             os.dup2(null, fd)
-        if listener.fileno() != _DESCRIPTOR:
-            os.dup2(listener.fileno(), _DESCRIPTOR, inheritable=False)
-            kept = _socket.socket(fileno=_DESCRIPTOR)
-        else:
-            kept = listener
-        syscalls.close_range(_DESCRIPTOR + 1, _LAST)
+        kept = _moved(listener, _DESCRIPTOR)
+        workers = None if pool is None else _moved(pool, _DESCRIPTOR + 1)
+        syscalls.close_range(_DESCRIPTOR + (1 if workers is None else 2), _LAST)
         _set_oom_score(min(score, _OOM_MAX))
         if wanted.options.shim_cgroup:
             join_cgroup(wanted.options.shim_cgroup)
-        serve(kept, wanted.namespace, wanted.events, path, wanted.bundle)
+        serve(kept, wanted.namespace, wanted.events, path, wanted.bundle, workers=workers)
         status = 0
     finally:
         os._exit(status)
+
+
+def _moved(socket: _socket.socket, number: int) -> _socket.socket:
+    """The socket under a number of its own."""
+    if socket.fileno() == number:
+        return socket
+    os.dup2(socket.detach(), number, inheritable=False)
+    return _socket.socket(fileno=number)
 
 
 def _go_on_alone(shown: Title, words: Sequence[str]) -> None:
@@ -237,15 +243,26 @@ def _go_on_alone(shown: Title, words: Sequence[str]) -> None:
 
 _DESCRIPTOR = 3
 _LAST = 2**31 - 1
-#: In a planner's worker: its arguments (shim.planner), and how a shim is forked (shim.inherited).
+#: In a planner's worker: its arguments, where shims borrow workers (both: shim.planner), and how a
+#: shim is forked (shim.inherited).
 title: Title | None = None
+pool: _socket.socket | None = None
 fork: Callable[[], int] = os.fork
 
 
 def serve(
-    listener: _socket.socket, namespace: str, events: str, path: str, bundle: str = ""
+    listener: _socket.socket,
+    namespace: str,
+    events: str,
+    path: str,
+    bundle: str = "",
+    daemon: Daemon | None = None,
+    workers: _socket.socket | None = None,
 ) -> None:
-    """Be the shim until its last container is deleted."""
+    """Be the shim until its last container is deleted.
+
+    daemon: what is ready for that. workers: where they can be borrowed, otherwise (shim.pool).
+    """
     from shim.log import Log
 
     log = Log(os.path.join(bundle, "log") if bundle else "log")
@@ -254,9 +271,15 @@ def serve(
     if bundle:
         files.append(os.path.join(bundle, exits.ADDRESS))
     try:
-        from shim.daemon import Daemon
+        if daemon is None:
+            from shim.daemon import Daemon
 
-        Daemon(listener, namespace, events, log, tuple(files)).run()
+            if title is None:
+                from shim.preload import preload
+
+                preload()
+            daemon = Daemon(workers)
+        daemon.run(listener, namespace, events, log, tuple(files))
     except Exception as error:
         log.failure(error)
         raise

@@ -65,6 +65,10 @@ class Loop:
         """Let `run` return."""
         self._running = False
 
+    def close(self) -> None:
+        """Let go of it; nothing is watched any more."""
+        self._epoll.close()
+
     def run(self) -> None:
         """Serve until `stop`."""
         while self._running:

@@ -8,13 +8,17 @@ unprivileged user; ORLOP_SHIM_PLANNER in its environment names another, or, empt
 
 from __future__ import annotations
 
+import _socket
+import fcntl
 import os
 import sys
 
 from runtime import planner, warm
 from runtime.rehearsal import rehearse
-from shim import inherited, launch
+from shim import inherited, launch, pool
 from shim.preload import preload
+from shim.rehearsal import ROUNDS
+from shim.rehearsal import rehearse as shim_rehearse
 from shim.title import ROOM, Title
 
 TYPE_CHECKING = False
@@ -40,6 +44,9 @@ def run(flags: Flags, main: Callable[[Sequence[str]], int]) -> int:
     preload()
     rehearse()
     launch.title = Title()
+    shim_rehearse(ROUNDS)
+    if os.geteuid() == 0:  # a user's tools are found by a PATH, which may not be ours
+        launch.pool = _out_of_the_way(pool.start(launch.title))
     program = warm.Program(planner.called(), main, inherited.adopt)
 
     def tell(text: str) -> None:
@@ -48,3 +55,10 @@ def run(flags: Flags, main: Callable[[Sequence[str]], int]) -> int:
 
     planner.run(lambda: flags.text("socket") or planner.default_socket(_SOCKET), program, tell)
     return 0
+
+
+def _out_of_the_way(socket: _socket.socket) -> _socket.socket:
+    """A copy with a number that no caller's descriptor has (runtime.warm)."""
+    copy = fcntl.fcntl(socket, fcntl.F_DUPFD_CLOEXEC, warm.OUT_OF_THE_WAY)
+    socket.close()
+    return _socket.socket(fileno=copy)

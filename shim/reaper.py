@@ -2,12 +2,14 @@
 """Reaping: the shim is the subreaper of all that its workers start (prctl(2), Linux 3.4).
 
 A process may end before the worker that started it has told its pid: while a worker is at work the
-exits of unknown pids are kept.
+exits of unknown pids are kept. While one is at work that was lent, nobody is waited for whom nobody
+expects: that worker is not the parent, and relies on the pid of what it had started.
 """
 
 from __future__ import annotations
 
 import _signal
+import errno
 import os
 import time
 
@@ -17,10 +19,10 @@ from shim.loop import READ
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from shim.loop import Loop
-    from shim.worker import Workers
+    from shim.workers import Workers
 
 # Those that ask a daemon to end are taken, and answered with nothing: whoever stops all processes
 # of containerd's service must not take the containers' exits with them. Blocked, not ignored: hooks
@@ -40,8 +42,10 @@ class Reaper:
         self._signals = syscalls.signalfd(_HELD)
         self._workers = workers
         self._expected: dict[int, Callable[[Exit], None]] = {}
+        self._asked: dict[int, Callable[[int], None]] = {}
         self._early: dict[int, Exit] = {}
         workers.on_idle = self._early.clear
+        workers.on_return = self.collect
         loop.watch(self._signals, READ, self._on_signal)
 
     def expect(self, pid: int, act: Callable[[Exit], None]) -> None:
@@ -51,6 +55,22 @@ class Reaper:
             act(early)
         else:
             self._expected[pid] = act
+            self._collect_if_lent()
+
+    def wait(self, pid: int, act: Callable[[int], None]) -> None:
+        """Call `act` with the status of a child that a lent worker asks for (waitpid(2)).
+
+        Raises ChildProcessError.
+        """
+        if not _is_child(pid):
+            raise ChildProcessError(errno.ECHILD, "waitpid")
+        self._asked[pid] = act
+        self._collect_if_lent()
+
+    def _collect_if_lent(self) -> None:
+        """It may have ended, and was let be."""
+        if self._workers.are_lent:
+            self.collect()
 
     def _on_signal(self, _events: int) -> None:
         os.read(self._signals, 4096)  # signals are merged: it says only that there is something
@@ -58,13 +78,11 @@ class Reaper:
 
     def collect(self) -> None:
         """Wait for all that have ended by now: a worker may know of an end before we do."""
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
+        for pid, status in self._ended():
+            asked = self._asked.pop(pid, None)
+            if asked is not None:
+                asked(status)
+                continue
             code = os.waitstatus_to_exitcode(status)
             end = Exit(code if code >= 0 else _SIGNALED - code, time.time_ns())
             act = self._expected.pop(pid, None)
@@ -72,6 +90,24 @@ class Reaper:
                 act(end)
             elif self._workers.are_busy:
                 self._early[pid] = end
+
+    def _ended(self) -> Iterator[tuple[int, int]]:
+        """Children with their statuses; they are waited for."""
+        if self._workers.are_lent:
+            for pid in [*self._expected, *self._asked]:
+                yield from _wait(pid)
+        else:
+            while found := _wait(-1):
+                yield from found
+
+
+def _wait(pid: int) -> list[tuple[int, int]]:
+    """The child, or any one of them (-1), if it has ended."""
+    try:
+        found, status = os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return []
+    return [(found, status)] if found else []
 
 
 def _is_child(pid: int) -> bool:

@@ -10,6 +10,7 @@ import time
 from runtime.start import begin
 from shim import ttrpc, works
 from shim.exits import Exit
+from shim.lent import Request
 from shim.loop import READ
 from shim.stdio import Stdio, keep
 from shim.task import find
@@ -57,6 +58,7 @@ def _start_init(task: Task, call: Call) -> None:
             refuse(call, "start", error)
         else:
             call.reply({"pid": process.pid})
+            daemon.make_way()
 
     heard = hears(process)
     try:
@@ -154,7 +156,17 @@ def _start_exec(task: Task, process: Process, call: Call) -> None:
 
     others_heard = hears(process)
     work = bound(works.do_exec, task.place, process.spec, stdio)
-    task.daemon.workers.start(work, done, keep=keep(stdio), heard=heard)
+    request = _request(process, stdio)
+    task.daemon.workers.start(work, done, keep=keep(stdio), heard=heard, request=request)
+
+
+def _request(process: Process, stdio: Stdio) -> Request | None:
+    """The work for a worker that is borrowed; None: a logger is to be a child of its own."""
+    if stdio.logger is not None:
+        return None
+    task = process.task
+    arguments = (task.place.texts, process.spec, stdio.is_terminal)
+    return Request("exec", arguments, task.daemon.reaper, stdio.child)
 
 
 def _end(pidfd: int) -> None:

@@ -22,8 +22,12 @@ import os
 import select
 import sys
 
+from runtime.rehearsal import rehearse as rehearse_runtime
+from shim import pool
+from shim.daemon import Daemon
 from shim.launch import serve
 from shim.preload import preload
+from shim.rehearsal import ROUNDS, rehearse
 from shim.title import Title
 
 _SIZE = 65536
@@ -33,29 +37,31 @@ _CHANNEL = 3
 
 def run() -> int:
     """Have a shim ready until the other end is closed; returns the exit status."""
-    import prctl  # noqa: F401 - as the next: so that a shim has it
-
-    from shim import daemon  # noqa: F401
+    import prctl  # noqa: F401 - so that a shim has it
 
     preload()
     # The kernel reaps them: nobody asks how a shim ended (waitpid(2), "Notes").
     _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)
-    channel = _socket.socket(fileno=_CHANNEL)
     title = Title()
+    rehearse(ROUNDS)
+    rehearse_runtime()
+    workers = pool.start(title)
+    channel = _socket.socket(fileno=_CHANNEL)
     gc.collect()
     gc.freeze()  # what is here now is shared with the shims as long as nobody touches it
     while True:
-        taken = _fork(channel, title)
+        taken = _fork(channel, title, workers)
         try:
-            if not _until_taken(channel, taken):
+            if not (_until_taken(channel, taken) and _until_wanted(channel, taken)):
                 return 0
         finally:
             os.close(taken)
 
 
-def _fork(channel: _socket.socket, title: Title) -> int:
-    """Fork a shim that waits for its request; what is closed once it has one, or has died.
+def _fork(channel: _socket.socket, title: Title, workers: _socket.socket) -> int:
+    """Fork a shim that waits for its request, and the reading end of a pipe.
 
+    The shim writes to it when it has a request, and closes it when the next shim may be prepared.
     Where there is no room for a process, the next request is dropped, whose sender will see it.
     """
     while True:
@@ -75,7 +81,7 @@ def _fork(channel: _socket.socket, title: Title) -> int:
             os.close(held)
             return taken
         os.close(taken)
-        _be_shim(channel, held, title)
+        _be_shim(channel, held, title, workers)
 
 
 def _until_taken(channel: _socket.socket, taken: int) -> bool:
@@ -87,6 +93,20 @@ def _until_taken(channel: _socket.socket, taken: int) -> bool:
     return channel.fileno() not in ready
 
 
+def _until_wanted(channel: _socket.socket, taken: int) -> bool:
+    """Wait until a shim has been busy enough, or there is another request. False: as above.
+
+    What it does now is waited for; to prepare the next one meanwhile takes a processor from it.
+    """
+    if not os.read(taken, 1):
+        return True  # killed
+    poll = select.poll()
+    poll.register(taken, 0)
+    poll.register(channel.fileno(), select.POLLIN)
+    events = dict(poll.poll()).get(channel.fileno(), 0)
+    return bool(events & select.POLLIN) or not events
+
+
 def _receive(channel: _socket.socket) -> tuple[bytes, _socket.socket]:
     """The next request and its socket; no bytes where the other end is closed."""
     data, control, _, _ = channel.recvmsg(_SIZE, _SPACE, _socket.MSG_CMSG_CLOEXEC)
@@ -95,19 +115,36 @@ def _receive(channel: _socket.socket) -> tuple[bytes, _socket.socket]:
     return b"", channel
 
 
-def _be_shim(channel: _socket.socket, held: int, title: Title) -> None:
+def _be_shim(channel: _socket.socket, held: int, title: Title, workers: _socket.socket) -> None:
     """The child's life."""
     status = 1
     try:
         _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
         os.setsid()
+        if not _is_asked(channel):
+            rehearse(1)
+        daemon = Daemon(workers, held)
         data, listener = _receive(channel)
         if data:
-            os.close(held)
+            _say_taken(held)
             channel.close()
             namespace, path, events = marshal.loads(data)  # noqa: S302 - from our own parent
             title.change("-namespace", namespace, "-socket", path)
-            serve(listener, namespace, events, path)
+            serve(listener, namespace, events, path, daemon=daemon)
         status = 0
     finally:
         os._exit(status)
+
+
+def _say_taken(held: int) -> None:
+    try:
+        os.write(held, b"!")
+    except BrokenPipeError:
+        pass  # the template has ended since, as our master has
+
+
+def _is_asked(channel: _socket.socket) -> bool:
+    """Whether somebody waits for a shim already."""
+    poll = select.poll()
+    poll.register(channel.fileno(), select.POLLIN)
+    return bool(poll.poll(0))

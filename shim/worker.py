@@ -1,24 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Workers: forked children of the shim that call what may block, in `runtime`.
+"""Workers: processes that call what may block, in `runtime`.
 
 `runtime` changes its process's directory for a moment, waits for children, and locks: things of a
-process, so a thread would not do. A forked copy of a warm interpreter costs 2 ms and is gone when
-the work is done; what it started is then the shim's child, because the shim is a subreaper.
+process, so a thread would not do. A worker is a forked copy of the shim, gone when the work is
+done; what it started is then the shim's child, because the shim is a subreaper. Or it is borrowed
+(shim.lent).
 """
 
 from __future__ import annotations
 
 import _signal
-import _socket
-import marshal
 import os
-import sys
 
 import prctl
 
 from native import syscalls
 from runtime.errors import AlreadyExists, NotFound, WrongStatus
-from shim import ttrpc
+from shim import channel, ttrpc
+from shim.channel import Channel
 from shim.loop import READ
 from shim.ttrpc import RpcError
 from spec import jsontext
@@ -26,98 +25,23 @@ from spec.errors import InvalidSpec, OrlopError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import _socket
     from collections.abc import Callable, Sequence
     from typing import Any
 
     from shim.loop import Loop
     from shim.server import Call
+    from shim.workers import Workers
 
     Work = Callable[["Channel"], object]
     Done = Callable[[object, RpcError | None], None]
     Heard = Callable[[str, int], None]
 
-_SIZE = 65536
-_SCM_SPACE = _socket.CMSG_SPACE(4)
-_FAILED, _DONE, _WORD = "failed", "done", "word"
 
-
-class Channel:
-    """The worker's end: words to the shim while the work goes on."""
-
-    def __init__(self, connection: _socket.socket) -> None:
-        self._socket = connection
-
-    def tell(self, word: str, fd: int = -1) -> None:
-        """Tell the shim something, with a descriptor perhaps, which is closed here."""
-        self._send((_WORD, word), fd)
-        if fd >= 0:
-            os.close(fd)
-
-    def finish(self, kind: str, content: object) -> None:
-        """Say how the work ended."""
-        self._send((kind, content))
-
-    def _send(self, message: Any, fd: int = -1) -> None:  # noqa: ANN401 - what marshal knows
-        control = []
-        if fd >= 0:
-            rights = fd.to_bytes(4, sys.byteorder)
-            control = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)]
-        self._socket.sendmsg([marshal.dumps(message)], control)
-
-
-class Workers:
-    """All workers that are at work. on_idle: called when the last one has ended."""
-
-    def __init__(self, loop: Loop) -> None:
-        self._loop = loop
-        self._busy: set[int] = set()
-        self.on_idle: Callable[[], None] | None = None
-
-    @property
-    def are_busy(self) -> bool:
-        """Whether a pid that nobody knows yet may be reported soon."""
-        return bool(self._busy)
-
-    def start(
-        self, work: Work, done: Done, *, keep: Sequence[int] = (), heard: Heard | None = None
-    ) -> None:
-        """Fork; `done` gets the result, which marshal must know, or the error.
-
-        keep: descriptors that the work needs. heard: gets what the worker tells meanwhile.
-        """
-        shim = os.getpid()
-        try:
-            ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
-        except OSError as error:
-            self._refuse(done, "socketpair", error)
-            return
-        try:
-            pid = os.fork()
-        except OSError as error:
-            ours.close()
-            theirs.close()
-            self._refuse(done, "fork", error)
-            return
-        if pid == 0:
-            _work(work, theirs, [*keep, theirs.fileno()], shim)
-        theirs.close()
-        _Worker(self, self._loop, ours, done, heard)
-        self._busy.add(ours.fileno())
-
-    def _refuse(self, done: Done, call: str, error: OSError) -> None:
-        """No descriptors, processes or memory for a worker: told as if one had told it, later."""
-        refusal = RpcError(ttrpc.RESOURCE_EXHAUSTED, f"{call}: {error.strerror}")
-        self._loop.later(0, lambda: done(None, refusal))
-
-    def ended(self, fd: int) -> None:
-        """Forget a worker."""
-        self._busy.discard(fd)
-        if not self._busy and self.on_idle is not None:
-            self.on_idle()
-
-
-class _Worker:
+class Worker:
     """The shim's side of one worker."""
+
+    is_lent = False
 
     def __init__(
         self,
@@ -132,24 +56,26 @@ class _Worker:
         self._socket = connection
         self._done: Done | None = done
         self._heard = heard
+        self._pidfd = -1
+        workers.began(connection.fileno(), is_lent=self.is_lent)
         loop.watch(connection.fileno(), READ, self._on_event)
 
     def _on_event(self, _events: int) -> None:
         try:
-            data, control, _, _ = self._socket.recvmsg(_SIZE, _SCM_SPACE, _socket.MSG_CMSG_CLOEXEC)
+            message, fds = channel.receive(self._socket)
         except OSError:
-            data, control = b"", []
-        fd = -1
-        for _, _, rights in control:
-            fd = int.from_bytes(rights[:4], sys.byteorder)
-        if not data:
+            message, fds = None, []
+        if message is None:
             self._ended()
-            return
-        kind, content = marshal.loads(data)  # noqa: S302 - from a copy of ourselves
-        if kind == _WORD:
+        else:
+            kind, content = message
+            self._heed(kind, content, fds)
+
+    def _heed(self, kind: str, content: Any, fds: list[int]) -> None:  # noqa: ANN401 - marshal's
+        if kind == channel.WORD:
             if self._heard is not None:
-                self._heard(content, fd)
-        elif kind == _DONE:
+                self._heard(content, fds[0] if fds else -1)
+        elif kind == channel.DONE:
             self._finish(content, None)
         else:
             self._finish(None, RpcError(*content))
@@ -159,9 +85,33 @@ class _Worker:
         if done is not None:
             done(result, error)
 
+    def is_process(self, pid: int) -> None:
+        """Its pid, as long as that can be nobody else's."""
+        try:
+            self._pidfd = os.pidfd_open(pid)
+        except OSError:
+            pass  # no descriptor is left, or it has gone
+
     def _ended(self) -> None:
-        """The worker has gone, and its children are ours."""
+        """The worker has gone, and its children are ours.
+
+        One that is killed loses its descriptors before it has ended; until then what it was making
+        counts as its own.
+        """
+        if self._done is None or self._pidfd < 0:
+            self._gone()
+        else:
+            self._loop.forget(self._socket.fileno())
+            self._loop.watch(self._pidfd, READ, lambda _events: self._gone())
+
+    def _gone(self) -> None:
         self._finish(None, RpcError(ttrpc.UNKNOWN, "the worker was killed before it had finished"))
+        self._close()
+
+    def _close(self) -> None:
+        if self._pidfd >= 0:
+            self._loop.forget(self._pidfd)
+            os.close(self._pidfd)
         fd = self._socket.fileno()
         self._loop.forget(fd)
         self._socket.close()
@@ -178,7 +128,7 @@ def refuse(call: Call, verb: str, error: RpcError) -> None:
     call.fail(error.code, f"OCI runtime {verb} failed: {error.message}", error.details)
 
 
-def _work(work: Work, connection: _socket.socket, keep: Sequence[int], shim: int) -> None:
+def live(work: Work, connection: _socket.socket, keep: Sequence[int], shim: int) -> None:
     """The child's life: no way leads back into the shim's loop."""
     status = 1
     try:
@@ -186,20 +136,25 @@ def _work(work: Work, connection: _socket.socket, keep: Sequence[int], shim: int
         prctl.set_pdeathsig(_signal.SIGKILL)
         if os.getppid() != shim:
             os._exit(status)
-        _close_others(keep)
-        channel = Channel(connection)
-        try:
-            result = work(channel)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the master is to be told
-            channel.finish(_FAILED, failure(error))
-        else:
-            channel.finish(_DONE, result)
+        close_others(keep)
+        do(work, Channel(connection))
         status = 0
     finally:
         os._exit(status)
 
 
-def _close_others(keep: Sequence[int]) -> None:
+def do(work: Work, shim: Channel) -> bool:
+    """Do the work, and tell how it ended; False: it failed. Raises OSError: the shim has gone."""
+    try:
+        result = work(shim)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the master is to be told
+        shim.finish(channel.FAILED, failure(error))
+        return False
+    shim.finish(channel.DONE, result)
+    return True
+
+
+def close_others(keep: Sequence[int]) -> None:
     """Close all but stdio and these: who reads a pipe of the shim's must see its end."""
     first = 3
     for fd in sorted({fd for fd in keep if fd >= first}):

@@ -17,10 +17,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from shim.channel import Channel
     from shim.options import CheckpointOptions, Options
     from shim.protobuf import Values
     from shim.stdio import Stdio
-    from shim.worker import Channel
 
 
 class Images:
@@ -43,6 +43,11 @@ class Place:
         self.bundle = bundle
         self.root = root
         self.namespace = namespace
+
+    @property
+    def texts(self) -> tuple[str, str, str, str]:
+        """What it is made of."""
+        return self.id, self.bundle, self.root, self.namespace
 
     @property
     def rootfs(self) -> str:

@@ -120,12 +120,16 @@ class Shim:
         self._clients.append(client)
         return client
 
-    def create(self, client: Client, **values: object) -> Values:
-        """Create the container in the tests' state root."""
+    @property
+    def options(self) -> Values:
+        """Create's, for the tests' state root."""
         from shim.messages import RUNC_OPTIONS
 
-        options = RUNC_OPTIONS.encode({"root": str(self.root)})
-        values.setdefault("options", {"type_url": OPTIONS, "value": options})
+        return {"type_url": OPTIONS, "value": RUNC_OPTIONS.encode({"root": str(self.root)})}
+
+    def create(self, client: Client, **values: object) -> Values:
+        """Create the container in the tests' state root."""
+        values.setdefault("options", self.options)
         answer = client.call("Create", id=self.id, bundle=str(self.bundle.path), **values)
         self.pid = client.call("Connect", id=self.id)["shim_pid"]
         return answer

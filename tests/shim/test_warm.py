@@ -143,7 +143,10 @@ def live(planner: ShimPlanner, shim: Shim, **how: object) -> tuple[dict[str, obj
     client, said = start(planner, shim, **how)
     init = shim.create(client)["pid"]
     until_alone(shim, client, init)
-    found = facts(shim.pid) | {"descriptors": descriptors(shim.pid)}
+    has = descriptors(shim.pid)
+    if "a call of" in said:
+        has.remove("socket")  # by which it borrows workers
+    found = facts(shim.pid) | {"descriptors": has}
     found["a hook's environment"] = [
         line for line in seen.read_text().splitlines() if not line.startswith(planner.VARIABLE)
     ]
