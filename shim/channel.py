@@ -35,9 +35,9 @@ def send(connection: _socket.socket, message: Any, fds: Sequence[int] = ()) -> N
     connection.sendmsg([data], control)
 
 
-def receive(connection: _socket.socket) -> tuple[Any, list[int]]:
+def receive(connection: _socket.socket, flags: int = 0) -> tuple[Any, list[int]]:
     """One message and its descriptors; None at the end. Raises OSError."""
-    data, control, _, _ = connection.recvmsg(MOST, _SPACE, _socket.MSG_CMSG_CLOEXEC)
+    data, control, _, _ = connection.recvmsg(MOST, _SPACE, _socket.MSG_CMSG_CLOEXEC | flags)
     fds = [
         int.from_bytes(rights[at : at + _FD], sys.byteorder)
         for _, _, rights in control

@@ -211,8 +211,12 @@ def _replace(place: int, name: str, text: str) -> None:
     part = f"{name}.new"
     _remove(place, part)
     fd = os.open(part, _WRITE, 0o644, dir_fd=place)
-    with open(fd, "w", encoding="utf-8", errors="surrogateescape") as file:
-        file.write(text)
+    try:
+        data = text.encode("utf-8", "surrogateescape")
+        while data:
+            data = data[os.write(fd, data) :]
+    finally:
+        os.close(fd)
     os.rename(part, name, src_dir_fd=place, dst_dir_fd=place)
 
 

@@ -3,8 +3,7 @@
 
 It does what a fork of the shim would do, in a third of the time, because it has done such work
 before. What has to be the shim's child the shim starts, at once and without waiting. Where there is
-no such worker, or it can't take the work, a fork does it: nothing has begun before the request is
-sent.
+no such worker, a fork does it: a request that nobody has taken is taken back.
 """
 
 from __future__ import annotations
@@ -53,25 +52,29 @@ class Request:
         self.reaper = reaper
 
 
-def ask_for(pool: _socket.socket) -> _socket.socket | None:
-    """A connection that the next free worker of the pool gets; None: there is no pool any more."""
-    try:
-        ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
-    except OSError:
-        return None
+def _send(pool: _socket.socket, request: Request) -> tuple[_socket.socket, _socket.socket]:
+    """Send a request to whichever worker is free next: both ends of the connection to it.
+
+    The request waits in the connection, and the worker takes it there; so can we, as long as none
+    has. Raises OSError.
+    """
+    ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
     try:
         ours.settimeout(0)
+        umask = os.umask(0o77)
+        os.umask(umask)
+        message = (request.name, os.getpid(), umask, request.arguments)
+        channel.send(ours, message, request.fds)
         channel.send(pool, channel.READY, [theirs.fileno()])
     except OSError:
         ours.close()
-        return None
-    finally:
         theirs.close()
-    return ours
+        raise
+    return ours, theirs
 
 
 class LentWorker(Worker):
-    """From the question until the end of the work."""
+    """From the request until the end of the work. otherwise: done where nobody takes it."""
 
     is_lent = True
 
@@ -79,21 +82,24 @@ class LentWorker(Worker):
         self,
         workers: Workers,
         loop: Loop,
-        connection: _socket.socket,
+        pool: _socket.socket,
+        request: Request,
         done: Done,
         heard: Heard | None,
-        request: Request,
         otherwise: Callable[[], None],
     ) -> None:
+        """Raises OSError: BrokenPipeError where there is no pool any more."""
+        connection, self._theirs = _send(pool, request)
         self._request = request
-        self._otherwise: Callable[[], None] | None = otherwise
-        self._patience = loop.later(_PATIENCE, self._ended)
+        self._otherwise = otherwise
+        self._patience = loop.later(_PATIENCE, self._take_back)
         super().__init__(workers, loop, connection, done, heard)
 
     def _heed(self, kind: str, content: Any, fds: list[int]) -> None:  # noqa: ANN401 - marshal's
         if kind == channel.READY:
+            self._patience.cancel()
+            self._theirs.close()
             self.is_process(content)
-            self._begin()
         elif kind == channel.ASK:
             what, arguments = content
             self._serve(what, arguments, fds)
@@ -102,25 +108,17 @@ class LentWorker(Worker):
             if kind != channel.WORD:
                 self._close()  # it goes on, without us
 
-    def _begin(self) -> None:
-        self._patience.cancel()
-        umask = os.umask(0o77)
-        os.umask(umask)
-        message = (self._request.name, os.getpid(), umask, self._request.arguments)
+    def _take_back(self) -> None:
+        """Nobody has been ready for too long."""
         try:
-            channel.send(self._socket, message, self._request.fds)
-        except OSError:  # too long for a message, or the worker has gone
-            self._ended()
-        else:
-            self._otherwise = None
-
-    def _ended(self) -> None:
-        otherwise, self._otherwise = self._otherwise, None
-        if otherwise is None:
-            super()._ended()
+            _, fds = channel.receive(self._theirs, _socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            self._theirs.close()  # it is being done: its end is to be seen
             return
-        self._patience.cancel()
-        otherwise()  # a worker more, before there is one less
+        self._theirs.close()
+        for fd in fds:
+            os.close(fd)
+        self._otherwise()  # a worker more, before there is one less
         self._close()
 
     # -- what it asks for

@@ -2,9 +2,9 @@
 """A pool of workers that shims borrow: processes that do one shim's work after another's.
 
 The shims and the workers are forks of one process, and share the two ends of a socket: a shim sends
-a connection into it, and the next free worker takes that. It says that it is ready, and only then
-it gets its work. It ends with the shim that it works for, as a fork of that would. The workers are
-those of runtime.planner; the pool ends with the process that started it.
+a connection into it, and the next free worker takes that, and its work from there. It ends with the
+shim that it works for, as a fork of that would. The workers are those of runtime.planner; the pool
+ends with the process that started it.
 """
 
 from __future__ import annotations
@@ -72,10 +72,10 @@ class _Works:
     def serve(self, connection: _socket.socket) -> bool:
         """Do its work; False where this process is of no use for another."""
         try:
-            channel.send(connection, (channel.READY, os.getpid()))
             message, fds = channel.receive(connection)
             if message is None:
-                return True  # it did not want to wait any longer
+                return True  # it was taken back
+            channel.send(connection, (channel.READY, os.getpid()))
             name, pid, umask, arguments = message
             os.umask(umask)
             shim = _Borrower(connection)

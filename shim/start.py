@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from shim.task import Process, Task
     from shim.worker import Done, Heard
 
+_SOON = 0.02  # seconds in which a short program is over
 _NEVER_RAN = 255  # the exit status of runc exec that failed
 
 
@@ -58,7 +59,7 @@ def _start_init(task: Task, call: Call) -> None:
             refuse(call, "start", error)
         else:
             call.reply({"pid": process.pid})
-            daemon.make_way()
+            daemon.loop.later(_SOON, daemon.make_way)
 
     heard = hears(process)
     try:

@@ -217,6 +217,7 @@ class Task:
         if process.exec_id:
             self.exec_ended()
             return
+        self.daemon.make_way()
         self._end_watch()
         act, self.on_end = self.on_end, None
         if act is not None:

@@ -7,7 +7,7 @@ import _socket
 import os
 
 from shim import ttrpc
-from shim.lent import LentWorker, ask_for
+from shim.lent import LentWorker
 from shim.ttrpc import RpcError
 from shim.worker import Worker, live
 
@@ -59,11 +59,19 @@ class Workers:
         By a fork of ours, or by a worker of the pool that can do what `request` says. keep:
         descriptors that the work needs. heard: gets what the worker tells meanwhile.
         """
-        if request is not None and self._pool is not None:
-            otherwise = lambda: self._fork(work, done, keep, heard)  # noqa: E731 - as it is
-            self._borrow(self._pool, request, otherwise, done, heard)
-        else:
+
+        def otherwise() -> None:
             self._fork(work, done, keep, heard)
+
+        if request is None or self._pool is None:
+            otherwise()
+            return
+        try:
+            LentWorker(self, self._loop, self._pool, request, done, heard, otherwise)
+        except OSError as error:
+            if isinstance(error, BrokenPipeError | ConnectionResetError):
+                self._pool = None
+            otherwise()
 
     def _fork(self, work: Work, done: Done, keep: Sequence[int], heard: Heard | None) -> None:
         shim = os.getpid()
@@ -83,21 +91,6 @@ class Workers:
             live(work, theirs, [*keep, theirs.fileno()], shim)
         theirs.close()
         Worker(self, self._loop, ours, done, heard).is_process(pid)
-
-    def _borrow(
-        self,
-        pool: _socket.socket,
-        request: Request,
-        otherwise: Callable[[], None],
-        done: Done,
-        heard: Heard | None,
-    ) -> None:
-        connection = ask_for(pool)
-        if connection is None:
-            self._pool = None
-            otherwise()
-            return
-        LentWorker(self, self._loop, connection, done, heard, request, otherwise)
 
     def _refuse(self, done: Done, call: str, error: OSError) -> None:
         """No descriptors, processes or memory for a worker: told as if one had told it, later."""

@@ -267,9 +267,9 @@ class Container:
             await self._not_started_again()
             return
         reason = {} if status is not None else {"reason": "the shim died"}
-        kept = exits.read(self.record.bundle)
         if status is None:
             self.shim.disconnect()
+            kept = exits.read(self.record.bundle)
             status = kept[1].status if kept is not None else await self.shim.clean_up()
         elif kills := usage.oom_kills(self._store.runtime_root, self.record.runtime_id):
             self._store.save(self.record, "oom", kills=kills)
