@@ -17,7 +17,6 @@ from runtime import planner, warm
 from runtime.rehearsal import rehearse
 from shim import inherited, launch, pool
 from shim.preload import preload
-from shim.rehearsal import ROUNDS
 from shim.rehearsal import rehearse as shim_rehearse
 from shim.title import ROOM, Title
 
@@ -44,7 +43,7 @@ def run(flags: Flags, main: Callable[[Sequence[str]], int]) -> int:
     preload()
     rehearse()
     launch.title = Title()
-    shim_rehearse(ROUNDS)
+    shim_rehearse()
     if os.geteuid() == 0:  # a user's tools are found by a PATH, which may not be ours
         launch.pool = _out_of_the_way(pool.start(launch.title))
     program = warm.Program(planner.called(), main, inherited.adopt)

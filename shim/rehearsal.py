@@ -22,13 +22,13 @@ from shim.ttrpc import Frame
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from shim.log_file import File
     from shim.protobuf import Table
 
-ROUNDS = 20  # see runtime.rehearsal
+_ROUNDS = 20  # see runtime.rehearsal
 _NAME = "rehearsal"
 _NOWHERE = "/proc/rehearsal"
 _LOG = "json:///dev/null"
@@ -51,10 +51,15 @@ _LIFE: tuple[tuple[str, Table, dict[str, Any]], ...] = (
 )  # fmt: skip
 
 
-def rehearse(rounds: int) -> None:
-    """Go through a container's life so many times. Raises OSError."""
-    for _ in range(rounds):
-        _Stage().play()
+def rehearse() -> None:
+    """Go through a container's life, until code is adapted to it. Raises OSError."""
+    for _ in range(_ROUNDS):
+        _Stage(_LIFE).play()
+
+
+def rehearse_beginning() -> None:
+    """Go through what comes first, once: each page that is copied stays so. Raises OSError."""
+    _Stage(_LIFE[:2]).play()
 
 
 class _Stage:
@@ -62,13 +67,13 @@ class _Stage:
 
     namespace = _NAME
 
-    def __init__(self) -> None:
+    def __init__(self, life: Sequence[tuple[str, Table, dict[str, Any]]]) -> None:
         self.loop = Loop(_raise)
         self.tasks: dict[str, Any] = {}
         self.publisher = Publisher(self.loop, "", _NAME, self.warn)
         self.workers = self.reaper = self
         self._ends: list[Callable[[Exit], None]] = []
-        self._left = list(_LIFE)
+        self._left = list(life)
         self._stream = -1
 
     def play(self) -> None:

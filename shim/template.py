@@ -27,7 +27,7 @@ from shim import pool
 from shim.daemon import Daemon
 from shim.launch import serve
 from shim.preload import preload
-from shim.rehearsal import ROUNDS, rehearse
+from shim.rehearsal import rehearse, rehearse_beginning
 from shim.title import Title
 
 _SIZE = 65536
@@ -43,7 +43,7 @@ def run() -> int:
     # The kernel reaps them: nobody asks how a shim ended (waitpid(2), "Notes").
     _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)
     title = Title()
-    rehearse(ROUNDS)
+    rehearse()
     rehearse_runtime()
     workers = pool.start(title)
     channel = _socket.socket(fileno=_CHANNEL)
@@ -122,7 +122,7 @@ def _be_shim(channel: _socket.socket, held: int, title: Title, workers: _socket.
         _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
         os.setsid()
         if not _is_asked(channel):
-            rehearse(1)
+            rehearse_beginning()
         daemon = Daemon(workers, held)
         data, listener = _receive(channel)
         if data:
