@@ -207,7 +207,7 @@ class Runtime:
             "tty": console is not None,
             "env": [f"{name}={value}" for name, value in (env or {}).items()],
         }
-        process = exec_process.build(self.root, container, Options(values), args)
+        process = exec_process.build(Options(values), args)
         options = execute.ExecOptions()
         options.stdio = _stdio(stdin, stdout, stderr)
         options.console = console

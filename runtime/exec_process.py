@@ -3,13 +3,11 @@
 
 from __future__ import annotations
 
-from runtime.container import Container
 from runtime.errors import UsageError
-from runtime.execute import container_spec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from runtime.options import Options
     from spec.types import LinuxCapabilities, Process, User
@@ -27,22 +25,31 @@ _KEPT = (
 _ID_MAX = 2**32 - 2  # (uid_t)-1 means "no change" to setresuid(2)
 
 
-def build(root: str, container_id: str, options: Options, words: Sequence[str]) -> Process:
-    """The process to run. Raises UsageError, NotFound, InvalidSpec."""
+class Wanted:
+    """A process that is yet to be known in full. terminal: whether it gets one."""
+
+    def __init__(self, complete: Callable[[Process], Process], *, terminal: bool) -> None:
+        """complete: from the container's own process."""
+        self.complete = complete
+        self.terminal = terminal
+
+
+def build(options: Options, words: Sequence[str]) -> Wanted:
+    """The process to run. Raises UsageError, InvalidSpec; so may its `complete`."""
     if options.text("process") and words:
         raise UsageError("--process and a command exclude each other")
     if not options.text("process") and not words:
         raise UsageError("exec needs a command, or --process")
-    container = Container.open(root, container_id)
-    try:
-        process = container_spec(container)["process"]
-    finally:
-        container.close()
     if options.text("process"):
         from spec.bundle import load_process
 
-        return completed(load_process(options.text("process")), process)
-    return _changed(process, options, words)
+        return given(load_process(options.text("process")))
+    return Wanted(lambda own: _changed(own, options, words), terminal=options.flag("tty"))
+
+
+def given(process: Process) -> Wanted:
+    """One that says most of it by itself."""
+    return Wanted(lambda own: completed(process, own), terminal=process.get("terminal", False))
 
 
 def completed(process: Process, container: Process) -> Process:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from native.plan import Plan
     from runtime.cgroups.cgroup import Cgroup, Sub
+    from runtime.exec_process import Wanted
     from runtime.seccomp import Filter
     from spec.types import CPUAffinity, Process, Spec
 
@@ -125,12 +126,12 @@ def _affinity(context: Context, affinity: CPUAffinity, when: Literal["initial", 
         scheduling.affinity(context, when)
 
 
-def execute(root: str, container_id: str, wanted: Process, options: ExecOptions) -> int:
+def execute(root: str, container_id: str, wanted: Wanted, options: ExecOptions) -> int:
     """Run a process in a container; returns its pid once its execve succeeded.
 
     The process is the caller's child, to be waited for. Raises NotFound, WrongStatus, PlanFailed.
     """
-    if wanted.get("terminal") and options.console is None:
+    if wanted.terminal and options.console is None:
         raise UsageError(
             "a terminal needs --console-socket, or an exec that stays in the foreground"
         )
@@ -159,11 +160,12 @@ def container_spec(container: Container) -> Spec:
     return bundle.load(container.record.bundle).spec
 
 
-def _launch(container: Container, pidfd: int, wanted: Process, options: ExecOptions) -> int:
+def _launch(container: Container, pidfd: int, asked: Wanted, options: ExecOptions) -> int:
     init = container.record.init
     assert init is not None  # noqa: S101 - for the type checker: it has a pidfd
     steps.begin("load and check the bundle")
     spec = container_spec(container)
+    wanted = asked.complete(spec["process"])
     joined = joined_namespaces(init.pid)
     check_labels(wanted, {})
     if "user" in joined and not wanted.get("terminal"):

@@ -52,7 +52,7 @@ class Request:
         self.reaper = reaper
 
 
-def _send(pool: _socket.socket, request: Request) -> tuple[_socket.socket, _socket.socket]:
+def hand_over(pool: _socket.socket, request: Request) -> tuple[_socket.socket, _socket.socket]:
     """Send a request to whichever worker is free next: both ends of the connection to it.
 
     The request waits in the connection, and the worker takes it there; so can we, as long as none
@@ -89,7 +89,7 @@ class LentWorker(Worker):
         otherwise: Callable[[], None],
     ) -> None:
         """Raises OSError: BrokenPipeError where there is no pool any more."""
-        connection, self._theirs = _send(pool, request)
+        connection, self._theirs = hand_over(pool, request)
         self._request = request
         self._otherwise = otherwise
         self._patience = loop.later(_PATIENCE, self._take_back)

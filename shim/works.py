@@ -134,12 +134,7 @@ def do_checkpoint(place: Place, path: str, given: CheckpointOptions, channel: Ch
 
 def do_exec(place: Place, spec: bytes, stdio: Stdio, channel: Channel) -> int:
     """Run a process in the container; returns its pid."""
-    container = Container.open(place.root, place.id)
-    try:
-        own = execute.container_spec(container)["process"]
-    finally:
-        container.close()
-    process = exec_process.completed(bundles.parse_process(spec, "exec"), own)
+    process = exec_process.given(bundles.parse_process(spec, "exec"))
     _start_logger(place, stdio)
     wanted = execute.ExecOptions()
     wanted.stdio = stdio.child

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from runtime.cli import Globals
     from runtime.execute import ExecOptions
     from runtime.options import Options
-    from spec.types import Process
 
 USAGE = "exec [flags] ID COMMAND [ARGUMENT ...]  |  exec --process FILE [flags] ID"
 FLAGS = (
@@ -59,7 +58,7 @@ def run(call: Globals, options: Options, arguments: Sequence[str]) -> int:
     given = execute.ExecOptions()
     given.pid_file = options.text("pid-file")
     given.preserved = preserved_fds(options.number("preserve-fds"))
-    wanted = exec_process.build(call.root, container_id, options, words)
+    wanted = exec_process.build(options, words)
     for warning in exec_process.unknown_capabilities(options) if options.given("cap") else ():
         call.log.warning(warning)
     given.pidfd = creating.pidfd_receiver(options, b"setns")
@@ -83,10 +82,10 @@ def _detached(
     call: Globals,
     options: Options,
     container_id: str,
-    wanted: Process,
+    wanted: exec_process.Wanted,
     given: ExecOptions,
 ) -> int:
-    if options.text("console-socket") and not wanted.get("terminal"):
+    if options.text("console-socket") and not wanted.terminal:
         raise UsageError("--console-socket is for a terminal, which is not asked for")
     socket = creating.console_socket(options)
     if socket is not None:
