@@ -73,7 +73,10 @@ class Daemon:
         self.settle()
         self.loop.later(_BUSY, self.make_way)
         self.loop.run()
-        log_file.finish()
+        if not log_file.finish():
+            # The thread that writes can't be ended before the disk lets go of it, nor can we.
+            self.warn("the disk of a log hangs: the end of the output is not in it")
+            self._server.end()
 
     def make_way(self) -> None:
         """What somebody waits for is done: others may have the processor."""

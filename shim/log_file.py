@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import _queue
 import _thread
+import errno
 import os
+import stat
 import time
 from _operator import itemgetter
 from itertools import groupby
@@ -36,6 +38,7 @@ _CHUNK = 1 << 18  # bytes at once, of the container's pipe, which then holds as 
 _TURNED = 1 << 16  # of what goes to a file that is rotated: between two pieces
 _MOST = 1024  # pieces of one writev(2), IOV_MAX
 _PATIENCE = 5.0
+_LAST = 10.0  # seconds for what is left at the end
 _STREAMS = {1: "stdout", 2: "stderr"}
 
 
@@ -56,9 +59,15 @@ class File:
         self._open()
 
     def _open(self) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        self._fd = os.open(self.path, flags, 0o644)
-        self._size = os.fstat(self._fd).st_size
+        """Open or make it. A FIFO is refused: who writes to it waits for whoever reads."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC
+        fd = os.open(self.path, flags, 0o644)
+        status = os.fstat(fd)
+        if not (stat.S_ISREG(status.st_mode) or stat.S_ISCHR(status.st_mode)):
+            os.close(fd)
+            raise OSError(errno.EINVAL, "neither a file nor a character device", self.path)
+        os.set_blocking(fd, True)
+        self._fd, self._size = fd, status.st_size
 
     def write(self, pieces: Sequence[bytes]) -> None:
         """Append; a piece for which this file is too large begins a new one.
@@ -171,11 +180,14 @@ class Writer:
         if self.has_room():  # since it was asked for, when nobody was waiting
             os.eventfd_write(self._done, 1)
 
-    def finish(self) -> None:
-        """Have everything written, and wait for it; nothing is given any more."""
-        with self._finished:
-            self._work.put((None, None))
-            self._finished.acquire()
+    def finish(self, seconds: float) -> bool:
+        """Have everything written, and wait for it; nothing is given any more.
+
+        False: the disk has not taken it in that time.
+        """
+        self._finished.acquire()
+        self._work.put((None, None))
+        return self._finished.acquire(timeout=seconds)
 
     def _run(self) -> None:
         while True:
@@ -277,10 +289,9 @@ def _release(file: File) -> None:
             file.close()
 
 
-def finish() -> None:
-    """Have all files written, at the end of a shim."""
-    for writer in _writers:
-        writer.finish()
+def finish() -> bool:
+    """Have all files written, at the end of a shim. False: a disk hangs."""
+    return all(writer.finish(_LAST) for writer in _writers)
 
 
 def open_sink(loop: Loop, uri: str, number: int) -> FileSink:

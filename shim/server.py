@@ -278,6 +278,11 @@ class Server:
         self.loop.forget(self._listener.fileno())
         self._listener.close()
 
+    def end(self) -> None:
+        """Let go of everybody."""
+        for connection in list(self._connections):
+            connection.close()
+
 
 def is_own(connection: _socket.socket) -> bool:
     """Whether the peer is of our user and group, as SO_PEERCRED of socket(7) has it."""

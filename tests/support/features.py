@@ -112,6 +112,13 @@ def _vm() -> str:
 NODE_MODULES = Path(sys.executable).parents[1] / "node_modules"
 
 
+def _loop() -> str:
+    if not Path("/dev/loop-control").exists():
+        return "the kernel has no loop devices"
+    lack = [name for name in ("fsfreeze", "mkfs.ext4") if not shutil.which(name)]
+    return f"{lack[0]} is not installed" if lack else ""
+
+
 def _npm_json_rpc() -> str:
     if shutil.which("node") is None:
         return "node is not installed"
@@ -146,6 +153,7 @@ FEATURES: dict[str, Callable[[], str]] = {
     "idmap": _idmap,
     "libfuzzer": _program("clang-14"),
     "mypy": _program("mypy"),
+    "loop": _loop,
     "newuidmap": _program("newuidmap"),
     "npm-json-rpc": _npm_json_rpc,
     "podman": _program("podman"),
