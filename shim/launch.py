@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import _signal
 import _socket
-import errno
+import fcntl
 import os
 from _blake2 import blake2b  # hashlib would load all of OpenSSL
 
@@ -164,19 +164,25 @@ def answer(wanted: Wanted, address: str) -> bytes:
 def _listen(path: str) -> _socket.socket | None:
     """A listening socket, None where a shim listens already. Raises OrlopError, OSError."""
     private_directory.make(os.path.dirname(path))
+    # One after another: a socket that is bound and doesn't listen yet looks like a dead one's.
+    directory = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     try:
-        _bind(listener, path)
-    except OSError as error:
-        if error.errno != errno.EADDRINUSE:
-            listener.close()
-            raise
+        fcntl.flock(directory, fcntl.LOCK_EX)
         if is_served(path):
             listener.close()
             return None
-        os.unlink(path)  # of a shim that was killed
+        try:
+            os.unlink(path)  # of a shim that was killed
+        except FileNotFoundError:
+            pass
         _bind(listener, path)
-    listener.listen(_BACKLOG)
+        listener.listen(_BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    finally:
+        os.close(directory)
     return listener
 
 

@@ -6,6 +6,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +18,8 @@ from native import syscalls
 from shim import ttrpc
 from shim.messages import DELETED, RUNC_OPTIONS
 from shim.ttrpc import RpcError
-from tests.shim.conftest import OPTIONS, PROGRAM
+from tests.shim.conftest import NAMESPACE, OPTIONS, PROGRAM
+from tests.support.cli import ENVIRONMENT
 from tests.support.features import requires
 from tests.support.waiting import ended
 
@@ -377,6 +381,59 @@ def test_two_containers_of_a_group_share_a_shim(
     two.call("Shutdown", id=second.id)
     assert one.call("State", id=first.id)["status"] == CREATED
     first.finish(one)
+
+
+#: Runs a launcher that stops before it listens.
+_STOPPING = """
+import os, signal, sys
+del sys.argv[0]
+def stop(frame, event, argument):
+    if event == "c_call" and argument.__name__ == "listen":
+        sys.setprofile(None)
+        os.kill(os.getpid(), signal.SIGSTOP)
+with open(sys.argv[0]) as file:
+    text = file.read()
+sys.setprofile(stop)
+exec(compile(text, sys.argv[0], "exec"))
+"""
+
+
+def test_two_starts_of_a_group_at_once_make_one_shim(
+    make_shim: Callable[[Bundle], Shim], make_bundle: Callable[[], Bundle]
+) -> None:
+    """A socket that doesn't listen yet isn't taken for that of a killed shim."""
+    shims = []
+    for _ in range(2):
+        bundle = make_bundle()
+        bundle.spec["annotations"] = {"io.kubernetes.cri.sandbox-id": "pod"}
+        bundle.write()
+        shims.append(make_shim(bundle))
+    stopping = [sys.executable, "-IS", "-c", _STOPPING, f"{PROGRAM}-cold"]
+    started: list[subprocess.Popen[bytes]] = []
+    for shim, launcher in zip(shims, (stopping, [str(PROGRAM)]), strict=True):
+        (shim.bundle.path / "log").touch()
+        words = ["-namespace", NAMESPACE, "-socket-dir", shim.socket_directory, "-id", shim.id]
+        started.append(
+            subprocess.Popen(
+                [*launcher, *words, "start"],
+                cwd=shim.bundle.path,
+                env={**ENVIRONMENT, "TTRPC_ADDRESS": shim.events.address},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+            )
+        )
+        if len(started) == 1:
+            assert os.WIFSTOPPED(os.waitpid(started[0].pid, os.WUNTRACED)[1])
+    with pytest.raises(subprocess.TimeoutExpired):
+        started[1].wait(1)
+    os.kill(started[0].pid, signal.SIGCONT)
+    for shim, process in zip(shims, started, strict=True):
+        shim.address = process.communicate()[0].decode()
+    assert shims[0].address == shims[1].address
+    client = shims[1].connect()
+    pid = client.call("Connect", id="nobody")["shim_pid"]
+    client.call("Shutdown", id="nobody")
+    ended(pid)
 
 
 def test_a_master_that_went_away_finds_the_exit(shim: Shim, bundle: Bundle) -> None:
