@@ -15,12 +15,13 @@ in_v2=(
     tests/integration/test_mounts.py
     tests/integration/test_pause.py
     tests/integration/test_resources_v2.py
+    tests/shim/test_life.py
 )
 tests/vm/setup.sh    # once, not by both at the same time
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 scripts/test-vm.sh --systemd -- tests/integration/test_systemd_driver.py \
-    tests/supervisor/test_systemd.py "$@" >"$log" 2>&1 &
+    tests/shim/test_systemd.py tests/supervisor/test_systemd.py "$@" >"$log" 2>&1 &
 systemd=$!
 failed=0
 echo "== cgroup v2"

@@ -3,12 +3,16 @@
 
 v2: memory.events, which polls as urgent when it changes (cgroup-v2.rst). v1: an eventfd on
 memory.oom_control (cgroup-v1/memory.rst, 10). Either only wakes us; the count of kills decides.
+
+systemd removes a cgroup as soon as it is empty, perhaps before the count could be read: the kernel
+tells of changes of memory.events ten milliseconds apart, and of the limit that was reached first.
 """
 
 from __future__ import annotations
 
 import os
 
+from runtime.cgroups import files
 from shim.loop import READ, URGENT
 
 TYPE_CHECKING = False
@@ -27,6 +31,7 @@ class OomWatch:
         self._cgroup = cgroup
         self._act = act
         self._seen = self._count()
+        self._is_short = False  # of memory, when it could last be seen
         self._fds: list[int] = []
         paths = cgroup.paths()
         try:
@@ -60,7 +65,11 @@ class OomWatch:
         try:
             # v1: the eventfd's number; v2: reading takes the event away. A removed cgroup is ready
             # for ever, and fails here.
-            os.pread(fd, 4096, 0) if self._cgroup.mode == "v2" else os.eventfd_read(fd)
+            if self._cgroup.mode == "v2":
+                events = files.flat_keyed(os.pread(fd, 4096, 0).decode())
+                self._is_short = any(events.get(name) for name in ("max", "oom"))
+            else:
+                os.eventfd_read(fd)
         except BlockingIOError:
             return
         except OSError:
@@ -70,11 +79,17 @@ class OomWatch:
         if not self._cgroup.exists():
             self.close()
 
-    def check(self) -> None:
-        """Look now: at the exit of a process, which its event must come before."""
+    def check(self, *, unexplained: bool = False) -> None:
+        """Look now: at the exit of a process, which its event must come before.
+
+        unexplained: it was killed, and not by us.
+        """
         count = self._count()
         if count > self._seen:
             self._seen = count
+            self._act()
+        elif unexplained and self._is_short and not self._cgroup.exists():
+            self._is_short = False
             self._act()
 
     def _count(self) -> int:

@@ -127,6 +127,8 @@ def kill(daemon: Daemon, call: Call) -> None:
     signal, place = call.values["signal"], task.place
     if not process.is_alive or process.withheld is not None:
         raise RpcError(ttrpc.NOT_FOUND, "process already finished")
+    if signal == _signal.SIGKILL:
+        process.is_unwanted = True
     if process.exec_id:
         os.kill(process.pid, signal)  # our child, not reaped yet: the pid is its own
         call.reply()

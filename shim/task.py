@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from shim.works import Images, Place
 
 CREATED, RUNNING, STOPPED, PAUSED = 1, 2, 3, 4
+_KILLED = 128 + 9
 _OTHERS_END = 10.0  # seconds that the exit of an init waits for those of its exec processes
 
 
@@ -43,6 +44,7 @@ class Process:
         "deletions",
         "end",
         "exec_id",
+        "is_unwanted",
         "paths",
         "pid",
         "running",
@@ -62,6 +64,7 @@ class Process:
         self.attached: list[Attached] = []  # before there was any stdio
         self.pid = 0
         self.running = False
+        self.is_unwanted = False  # a master has killed it
         self.starting = False
         self.withheld: Exit | None = None
         self.end: Exit | None = None
@@ -204,7 +207,7 @@ class Task:
         if process.stdio is not None:
             process.stdio.exited()
         if self._oom is not None:
-            self._oom.check()
+            self._oom.check(unexplained=end.status == _KILLED and not process.is_unwanted)
         self.publish(
             "/tasks/exit",
             id=process.exec_id or self.place.id,

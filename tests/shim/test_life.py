@@ -311,6 +311,7 @@ def test_an_exec_whose_child_keeps_writing_can_be_deleted(shim: Shim, bundle: Bu
     shim.finish(client)
 
 
+@pytest.mark.v2
 def test_pids_stats_and_update(shim: Shim, bundle: Bundle) -> None:
     from shim import messages, metrics
 
@@ -334,6 +335,7 @@ def test_pids_stats_and_update(shim: Shim, bundle: Bundle) -> None:
     shim.finish(client)
 
 
+@pytest.mark.v2
 def test_out_of_memory_is_told_before_the_exit(shim: Shim, bundle: Bundle) -> None:
     bundle.resources["memory"] = {"limit": 4 << 20, "swap": 4 << 20}
     bundle.args("mem", "32768")
