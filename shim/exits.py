@@ -42,13 +42,17 @@ _NANO = 1_000_000_000
 
 
 class Exit:
-    """How a process ended. status: its exit code, or 128 and the signal; at: ns since 1970."""
+    """How a process ended. status: its exit code, or 128 and the signal; at: ns since 1970.
 
-    __slots__ = ("at", "status")
+    ran: its program had been started.
+    """
 
-    def __init__(self, status: int, at: int) -> None:
+    __slots__ = ("at", "ran", "status")
+
+    def __init__(self, status: int, at: int, *, ran: bool = False) -> None:
         self.status = status
         self.at = at
+        self.ran = ran
 
 
 def timestamp(nanoseconds: int) -> Values:
@@ -73,7 +77,7 @@ def read_record(bundle: str) -> tuple[str, bool]:
 
 def write(bundle: str, exec_id: str, pid: int, end: Exit) -> None:
     """Keep an exit. Raises OSError."""
-    content = {"pid": pid, "exitStatus": end.status, "exitedAt": end.at}
+    content = {"pid": pid, "exitStatus": end.status, "exitedAt": end.at, "ran": end.ran}
     place = os.open(bundle, _PLACE)
     try:
         try:
@@ -95,7 +99,9 @@ def read(bundle: str, exec_id: str = "") -> tuple[int, Exit] | None:
     pid = _number(kept.get("pid"), _PID_MAX)
     status = _number(kept.get("exitStatus"), _STATUS_MAX)
     at = _number(kept.get("exitedAt"), _TIME_MAX)
-    return None if pid is None or status is None or at is None else (pid, Exit(status, at))
+    if pid is None or status is None or at is None:
+        return None
+    return pid, Exit(status, at, ran=kept.get("ran") is True)
 
 
 def write_pid(bundle: str, pid: int) -> None:

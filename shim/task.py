@@ -200,6 +200,7 @@ class Task:
 
     def tell_exit(self, process: Process, end: Exit) -> None:
         """Keep an exit on disk, then tell everybody."""
+        end.ran = process.running
         try:
             exits.write(self.place.bundle, process.exec_id, process.pid, end)
         except OSError as error:

@@ -335,15 +335,22 @@ class Container:
         else:
             await self._find()
 
+    def _has_run(self) -> bool:
+        """Whether it started, and ended, while nobody watched."""
+        kept = exits.read(self.record.bundle)
+        return self.record.status in ("created", "recreating") and kept is not None and kept[1].ran
+
     async def _find(self) -> None:
         try:
             client = await self.shim.connect()
             found = await client.call("State")
             await self.processes.recover(client)
         except (OSError, RpcError):
+            if self._has_run():
+                self._running()
             await self._stopped(None)
             return
-        is_started = found["status"] in (_RUNNING, _PAUSED)
+        is_started = found["status"] in (_RUNNING, _PAUSED) or self._has_run()
         if self.record.status == "recreating" and not is_started:
             await self._not_started_again()
             return

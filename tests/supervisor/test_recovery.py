@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -15,6 +16,7 @@ import pytest
 from supervisor import failure
 from supervisor.records import MIGRATIONS
 from tests.supervisor.conftest import PROGRAM, Refused
+from tests.support.ttrpc import Client as TaskClient
 from tests.support.waiting import ended, limit
 
 if TYPE_CHECKING:
@@ -94,6 +96,36 @@ def test_an_exit_while_nobody_watches_is_told_once(
     client.call("container.delete", id="a")
     topics = [client.event("exit")["topic"], *(_topics_until_delete(client))]
     assert topics == ["exit", "delete"]
+
+
+@pytest.mark.parametrize("killed", ["orlopd", "the shim too"])
+@pytest.mark.parametrize("started", [True, False])
+def test_a_start_while_nobody_watches_is_told_before_its_exit(
+    orlopd: Orlopd, client: Client, bundle: Bundle, *, started: bool, killed: str
+) -> None:
+    """orlopd has asked for it, and was killed before the answer."""
+    bundle.args("sleep").write()
+    pid = client.call("container.create", id="a", bundle=str(bundle.path))["pid"]
+    (shim,) = orlopd.shims()
+    orlopd.end(signal.SIGKILL)
+    (state,) = orlopd.root.rglob("state.json")
+    (socket,) = (orlopd.root / "s").iterdir()
+    with contextlib.closing(TaskClient(str(socket))) as task:
+        waiting = task.begin("Wait", id=state.parent.name)
+        if started:
+            task.call("Start", id=state.parent.name)
+        os.kill(pid, signal.SIGKILL)
+        assert waiting.result()["exit_status"] == 137
+    if killed != "orlopd":
+        os.kill(shim, signal.SIGKILL)
+        ended(shim)
+    orlopd.start()
+    client = orlopd.client()
+    assert client.call("container.wait", id="a")["exitStatus"] == 137
+    client.call("events.subscribe", since=0)
+    client.call("container.delete", id="a")
+    begun = ["create", "start"] if started else ["create"]
+    assert _topics_until_delete(client) == [*begun, "exit", "delete"]
 
 
 def _topics_until_delete(client: Client) -> list[str]:
