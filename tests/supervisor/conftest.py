@@ -161,6 +161,7 @@ class Orlopd:
         self.socket = self.root / "orlopd.sock"
         self.process: subprocess.Popen[bytes] | None = None
         self._clients: list[Client] = []
+        self._descendants: list[int] = []
         self._manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)  # as systemd is
         self._manager.bind(str(self.root / "notify"))
 
@@ -207,6 +208,7 @@ class Orlopd:
     def end(self, number: int = signal.SIGTERM) -> int:
         """End it by a signal; its exit status."""
         assert self.process is not None
+        self._descendants += descendants(self.pid)
         self.process.send_signal(number)
         status = self.process.wait(limit(30))
         self.process = None
@@ -260,13 +262,12 @@ class Orlopd:
             client.call("container.delete", id=state["id"], force=True)
         for each in self._clients:
             each.close()
-        helpers = list(descendants(self.pid))
         assert self.end() == 0
-        for pid in helpers:
-            ended(pid)
         assert self._manager.recv(100) == b"STOPPING=1"
         self._manager.close()
         self.shims_end()
+        for pid in self._descendants:  # what helped to start shims has nothing more to do
+            ended(pid)
         self.last_errors = self.errors
         shutil.rmtree(self.root)
         assert self.errors_allowed or self.last_errors == ""
