@@ -61,9 +61,10 @@ def _containerd(
     containerd.start(archive)
     stack.callback(containerd.daemon.stop)
     env = room_environment()
+    snapshotter = _snapshotter(containerd, archive)
 
     def run(name: str, *runtime: str) -> Callable[[], dict[str, float]]:
-        words = ("run", "--snapshotter", SNAPSHOTTER, *runtime)
+        words = ("run", "--snapshotter", snapshotter, *runtime)
         service = f"service-{name}"
         containerd(*words, "--detach", image.NAME, service, "sleep", "100000")
         stack.callback(containerd, "task", "delete", "--force", service, check=False)
@@ -85,6 +86,13 @@ def _containerd(
         "containerd shim, runc": run("theirs", "--runc-binary", peers.find("runc") or "runc"),
         "containerd shim, orlop": run("mixed", "--runc-binary", str(peers.ORLOP)),
     }
+
+
+def _snapshotter(containerd: Containerd, archive: Path) -> str:
+    """containerd's own choice, or, where the file system can't do that, one that copies images."""
+    usual = "overlayfs"
+    result = containerd("image", "import", "--snapshotter", usual, archive, check=False)
+    return SNAPSHOTTER if result.returncode else usual
 
 
 def _docker(
