@@ -20,9 +20,9 @@ _NUMBER = frozenset("0123456789.")
 
 
 def parse(text: str, flag: str) -> float:
-    """Seconds, more than 0. flag: whose value it is, for the message. Raises UsageError."""
+    """Seconds, 0 or more. flag: whose value it is, for the message. Raises UsageError."""
     rest, total = text.removeprefix("+"), 0
-    while rest:
+    while True:
         end = next((i for i, letter in enumerate(rest) if letter not in _NUMBER), len(rest))
         number, rest = rest[:end], rest[end:]
         end = next((i for i, letter in enumerate(rest) if letter in _NUMBER), len(rest))
@@ -30,7 +30,10 @@ def parse(text: str, flag: str) -> float:
         whole, _, fraction = number.partition(".")
         if unit not in _UNITS or not (whole + fraction).isdecimal():
             raise UsageError(f"invalid value {text!r} of --{flag}: a duration, such as 1m30s or 5s")
-        total += int(whole + fraction) * _UNITS[unit] // 10 ** len(fraction)
-    if not 0 < total <= _MAX:
-        raise UsageError(f"duration {flag} must be greater than 0")
+        scale: int = 10 ** len(fraction)
+        total += int(whole + fraction) * _UNITS[unit] // scale
+        if not rest:
+            break
+    if total > _MAX:
+        raise UsageError(f"invalid value {text!r} of --{flag}: a duration of at most 292 years")
     return total / 1_000_000_000

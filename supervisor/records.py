@@ -79,7 +79,7 @@ _SAVE = """
         labels = :labels, settings = :settings
     WHERE number = :number
 """
-_REPAIR = "move it away: orlopd begins anew, and knows none of its containers"
+_REPAIR = "move it away, with -wal and -shm: orlopd begins anew; its containers go on unknown to it"
 _EXECS_KEPT = 100  # of one container, that have ended
 
 
@@ -180,6 +180,21 @@ class Records:
             return [_record(row) for row in self._db.execute(_ALL)]
         except (sqlite3.Error, ValueError, RecursionError) as error:
             raise OrlopError(f"{self._path}: {error}", hint=_REPAIR) from error
+
+    def number_after(self, number: int) -> None:
+        """New containers have greater numbers than this one. Raises OrlopError: not writable."""
+
+        def change() -> None:
+            self._db.execute(
+                "INSERT INTO sqlite_sequence SELECT 'container', 0"
+                " WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'container')"
+            )
+            self._db.execute(
+                "UPDATE sqlite_sequence SET seq = max(seq, :number) WHERE name = 'container'",
+                {"number": number},
+            )
+
+        self.writer.write(change)
 
     def add(self, record: Record) -> None:
         """A new container, with its number.

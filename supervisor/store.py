@@ -75,6 +75,21 @@ class Store:
         self._lasting: set[asyncio.Task[Any]] = set()
         self.restarts = Restarts(self)
         self._containers = {r.id: Container(self, r) for r in self.records.all()}
+        self._leave_unknown()
+
+    def _leave_unknown(self) -> None:
+        """Shims of records that were lost: nothing of theirs is taken by a new container."""
+        known = {each.record.number for each in self.all()}
+        unknown = {
+            int(n) for n in os.listdir(os.path.join(self.root, "s")) if n.isdecimal()
+        } - known
+        if unknown:
+            self.records.number_after(max(unknown))
+            self.journal.warning(
+                "containers without a record go on: see `orlop --root list`",
+                root=self.runtime_root,
+                shims=len(unknown),
+            )
 
     async def recover(self) -> None:
         """Go on where the orlopd before ended."""
@@ -130,8 +145,10 @@ class Store:
         most = self.configuration.whole("limits.containers")
         if len(self._containers) >= most:
             raise Failure(BUSY, f"there are {most} containers, as many as limits.containers allows")
-        if any(each.record.runtime_id == record.runtime_id for each in self.all()):
-            record.runtime_id += f"-{secrets.token_hex(4)}"  # of one that was renamed since
+        if any(each.record.runtime_id == record.runtime_id for each in self.all()) or (
+            os.path.lexists(os.path.join(self.runtime_root, record.runtime_id))
+        ):  # of one that was renamed since, or whose record was lost
+            record.runtime_id += f"-{secrets.token_hex(4)}"
         try:
             self.records.add(record)
         except sqlite3.IntegrityError as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 
 from runtime import duration, events, options
+from runtime.errors import UsageError
 from runtime.options import Flag
 from spec import jsontext
 
@@ -35,6 +36,8 @@ ARGUMENTS = (1, 1)
 def run(call: Globals, options: Options, arguments: Sequence[str]) -> int:
     """Print the events."""
     interval = duration.parse(options.text("interval", "5s"), "interval")
+    if not interval:
+        raise UsageError("duration interval must be greater than 0")
     if options.flag("stats"):
         _print(events.stats(call.root, arguments[0]))
         return 0

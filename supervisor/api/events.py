@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from supervisor.records import Event
     from supervisor.store import Store
 
+_LAST = (1 << 53) - 1  # what every JSON library keeps exactly (RFC 8259, section 6)
 _BATCH = 100  # events read at a time
 
 
@@ -29,6 +30,7 @@ class Events:
         wanted: dict[str, Schema] = {
             "since": {
                 **NUMBER,
+                "maximum": _LAST,
                 "description": "the last number seen; without it, only what comes",
             },
             "containers": {"type": "array", "items": ID},

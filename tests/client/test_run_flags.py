@@ -138,7 +138,7 @@ def test_health_is_what_the_command_says(
         # the probe as a shell: -c is no fact that it knows, so that it fails
         orlopctl.does(
             *("run", "-d", "--name", "a", "--health-interval", "20ms", "--health-timeout", "30s"),
-            *("--health-retries", "2", "--health-start-period", "1ms", "--health-cmd", "true"),
+            *("--health-retries", "2", "--health-start-period", "0s", "--health-cmd", "true"),
             *(bundle.rootfs, PROBE, "sleep"),
         )
         assert next(events).data == {"status": "unhealthy", "failures": 2}

@@ -34,7 +34,7 @@ def ping(number: object) -> dict[str, object]:
     return {"jsonrpc": "2.0", "id": number, "method": "system.ping"}
 
 
-@pytest.mark.parametrize("number", [1, "one", 1.5, None])
+@pytest.mark.parametrize("number", [1, "one", 1.5, -(10**30), 1e300, "", None])
 def test_an_id_comes_back_as_it_was(client: Client, number: object) -> None:
     client.send(ping(number))
     assert client.receive() == {"jsonrpc": "2.0", "id": number, "result": "pong"}
@@ -79,6 +79,18 @@ def test_a_batch_is_answered_by_one_without_its_notifications(client: Client) ->
     assert client.receive()["id"] == 3  # to notifications alone there is no answer
 
 
+def test_parameters_by_position_are_refused_with_how_to_pass_them(client: Client) -> None:
+    client.send({**ping(1), "params": [5]})
+    refused = client.receive()
+    assert (refused["id"], refused["error"]["code"]) == (1, failure.INVALID_PARAMS)
+    assert refused["error"]["message"] == "parameters are passed by name, in an object"
+
+
+def test_the_greatest_number_of_an_event_is_one_to_begin_after(client: Client) -> None:
+    client.call("events.subscribe", since=(1 << 53) - 1)
+    assert client.call("system.ping") == "pong"
+
+
 @pytest.mark.parametrize(
     ("method", "params", "pointer"),
     [
@@ -88,6 +100,9 @@ def test_a_batch_is_answered_by_one_without_its_notifications(client: Client) ->
         ("container.create", {"id": "a", "bundle": "/", "labels": {"x": 1}}, "/labels/x"),
         ("system.ping", {"surplus": 1}, "/surplus"),
         ("container.list", {"limit": 0}, "/limit"),
+        ("container.list", {"limit": 10**30}, "/limit"),
+        ("events.subscribe", {"since": 1 << 53}, "/since"),
+        ("events.subscribe", {"since": 1e300}, "/since"),
     ],
 )
 def test_an_error_names_the_parameter(

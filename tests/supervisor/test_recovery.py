@@ -227,6 +227,43 @@ def test_records_of_a_newer_version_are_refused(orlopd: Orlopd) -> None:
     set_version(orlopd, len(MIGRATIONS))
 
 
+def test_begun_anew_it_leaves_containers_of_before_alone(
+    orlopd: Orlopd, client: Client, make_bundle: Callable[[], Bundle]
+) -> None:
+    """Their ids and sockets are nobody else's, whatever is created since."""
+    orlopd.errors_allowed = True
+    before = run(client, make_bundle())
+    (shim,) = orlopd.shims()
+    orlopd.end(signal.SIGKILL)
+    for end in ("-wal", "-shm"):
+        (orlopd.root / f"records.db{end}").unlink()
+    (orlopd.root / "records.db").write_bytes(b"x" * 4096)
+    refused = subprocess.run(
+        [PROGRAM, "--root", orlopd.root], capture_output=True, check=False, timeout=limit(30)
+    )
+    assert refused.returncode == 1
+    assert b"records.db: file is not a database (move it away" in refused.stderr
+    (orlopd.root / "records.db").unlink()
+    orlopd.start()
+    orlopd.says("containers without a record go on")
+    client = orlopd.client()
+    assert client.call("container.list") == []
+    pids = {run(client, make_bundle(), name) for name in ("b", "a")}
+    assert before not in pids
+    assert sorted(os.listdir(orlopd.root / "s")) == ["1", "2", "3"]
+    for name in ("b", "a"):
+        client.call("container.delete", id=name, force=True)
+    os.kill(before, 0)  # it goes on
+    assert orlopd.shims() == [shim]
+    os.kill(shim, signal.SIGKILL)
+    ended(shim)
+    orlop, state = PROGRAM.with_name("orlop"), orlopd.root / "state" / "orlopd"
+    subprocess.run(
+        [orlop, "--root", state, "delete", "--force", "a"], check=True, timeout=limit(30)
+    )
+    ended(before)
+
+
 def set_version(orlopd: Orlopd, version: int) -> None:
     records = sqlite3.connect(orlopd.root / "records.db")
     records.execute(f"PRAGMA user_version = {version}")

@@ -46,13 +46,20 @@ def test_each_flag_is_one_property() -> None:
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("5s", 5.0), ("1m30s", 90.0), ("1.5h", 5400.0), ("250ms", 0.25), ("1h2m3.5s", 3723.5)],
+    [
+        ("5s", 5.0),
+        ("1m30s", 90.0),
+        ("1.5h", 5400.0),
+        ("250ms", 0.25),
+        ("1h2m3.5s", 3723.5),
+        ("0s", 0),
+    ],
 )
 def test_durations_are_gos(text: str, seconds: float) -> None:
     assert duration.parse(text, "interval") == seconds
 
 
-@pytest.mark.parametrize("text", ["", "0", "0s", "5", "-1s", "s", "1x", ".s", "1.2.3s", "9999999h"])
+@pytest.mark.parametrize("text", ["", "+", "0", "5", "-1s", "s", "1x", ".s", "1.2.3s", "9999999h"])
 def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="interval"):
         duration.parse(text, "interval")
