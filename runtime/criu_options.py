@@ -131,7 +131,7 @@ class Folders:
         self.log = log
         self._log_path = os.path.join(options.work_path or options.image_path, log)
         try:
-            self.work = _open(options.work_path, "work", make=True) if options.work_path else -1
+            self.work = _open_work(options.work_path) if options.work_path else -1
         except BaseException:
             os.close(self.images)
             raise
@@ -150,7 +150,7 @@ class Folders:
         for fd in (self.images, self.work):
             if fd >= 0:
                 path = os.readlink(f"/proc/self/fd/{fd}")  # no links in it, which lead back to ours
-                there = _open(f"/proc/{pid}/root{path}", "image", make=False)
+                there = _open(f"/proc/{pid}/root{path}", "image", make=False, links=False)
                 os.dup2(there, fd, inheritable=False)
                 os.close(there)
 
@@ -193,11 +193,17 @@ class Folders:
         return [line[line.index("Error") :].strip() for line in lines if "Error" in line][-_LINES:]
 
 
-def _open(path: str, what: str, *, make: bool) -> int:
+def _open_work(path: str) -> int:
+    """A shim's is in the bundle, to which its container may write: a link is none (ENOTDIR)."""
+    return _open(path, "work", make=True, links=False)
+
+
+def _open(path: str, what: str, *, make: bool, links: bool = True) -> int:
     try:
         if make:
             os.makedirs(path, 0o700, exist_ok=True)
-        return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        last = 0 if links else os.O_NOFOLLOW
+        return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | last)
     except OSError as error:
         raise OrlopError(f"--{what}-path {path}: {error.strerror}") from error
 

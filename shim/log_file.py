@@ -59,9 +59,9 @@ class File:
         self._open()
 
     def _open(self) -> None:
-        """Open or make it. A FIFO is refused: who writes to it waits for whoever reads."""
+        """Open or make it. A link is refused, and a FIFO: who writes to it waits for a reader."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC
-        fd = os.open(self.path, flags, 0o644)
+        fd = os.open(self.path, flags | os.O_NOFOLLOW, 0o644)
         status = os.fstat(fd)
         if not (stat.S_ISREG(status.st_mode) or stat.S_ISCHR(status.st_mode)):
             os.close(fd)

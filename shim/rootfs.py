@@ -38,7 +38,18 @@ _FLAGS: dict[str, tuple[int, int]] = {
     "strictatime": (syscalls.MS_STRICTATIME, 0),
     "defaults": (0, 0),
 }
-_MS_REMOUNT = 32  # sys/mount.h
+_ATTRIBUTES = {
+    # of mount(2) -> of mount_setattr(2)
+    syscalls.MS_RDONLY: syscalls.MOUNT_ATTR_RDONLY,
+    syscalls.MS_NOSUID: syscalls.MOUNT_ATTR_NOSUID,
+    syscalls.MS_NODEV: syscalls.MOUNT_ATTR_NODEV,
+    syscalls.MS_NOEXEC: syscalls.MOUNT_ATTR_NOEXEC,
+    syscalls.MS_NOATIME: syscalls.MOUNT_ATTR_NOATIME,
+    syscalls.MS_NODIRATIME: syscalls.MOUNT_ATTR_NODIRATIME,
+    syscalls.MS_STRICTATIME: syscalls.MOUNT_ATTR_STRICTATIME,
+}
+_ATIME = syscalls.MS_NOATIME | syscalls.MS_STRICTATIME | syscalls.MS_RELATIME
+_BENEATH = syscalls.RESOLVE_BENEATH | syscalls.RESOLVE_NO_MAGICLINKS
 _STACK = 64  # mounts on one another, at most
 
 
@@ -57,24 +68,57 @@ def mount(mounts: Sequence[Values], rootfs: str) -> None:
 
 def _mount(entry: Values, rootfs: str) -> None:
     flags, data = _parsed(entry["options"])
-    target = rootfs
-    if entry["target"]:
-        target = os.path.join(rootfs, entry["target"].lstrip("/"))
-        beneath = os.path.realpath(target)
-        if not beneath.startswith(os.path.realpath(rootfs) + "/"):
-            raise OrlopError(f"rootfs: target {entry['target']}: leads out of the bundle")
     kind, source = entry["type"], entry["source"]
     if kind == "bind":
         flags |= syscalls.MS_BIND
     try:
         if len(",".join(data)) > _PAGE:
             data = _shortened(data)
-        syscalls.mount(source, target, kind, flags, ",".join(data))
-        if flags & syscalls.MS_BIND and flags & ~(syscalls.MS_BIND | syscalls.MS_REC):
-            # a bind mount takes its other flags only when it is mounted again
-            syscalls.mount(source, target, kind, flags | _MS_REMOUNT)
+        place = _place(rootfs, entry["target"])
+        try:
+            if flags & syscalls.MS_BIND:
+                _bind(source, place, flags)
+            else:
+                syscalls.mount(source, f"/proc/self/fd/{place}", kind, flags, ",".join(data))
+        finally:
+            os.close(place)
     except OSError as error:
+        target = os.path.join(rootfs, entry["target"].lstrip("/"))
         raise OrlopError(f"rootfs: {kind} {source} on {target}: {error.strerror}") from error
+
+
+def _place(rootfs: str, target: str) -> int:
+    """Where to mount, as a descriptor: what is mounted already may be changed meanwhile.
+
+    Raises OrlopError, OSError.
+    """
+    root = os.open(rootfs, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    if not target:
+        return root
+    try:
+        return syscalls.openat2(root, target.lstrip("/"), os.O_PATH, resolve=_BENEATH)
+    except OSError as error:
+        if error.errno == errno.EXDEV:
+            raise OrlopError(f"rootfs: target {target}: leads out of the bundle") from error
+        raise
+    finally:
+        os.close(root)
+
+
+def _bind(source: str, place: int, flags: int) -> None:
+    """A bind mount has its flags before it is anywhere. Raises OSError."""
+    recursive = syscalls.AT_RECURSIVE if flags & syscalls.MS_REC else 0
+    how = syscalls.OPEN_TREE_CLONE | syscalls.OPEN_TREE_CLOEXEC | recursive
+    tree = syscalls.open_tree(syscalls.AT_FDCWD, source, how)
+    try:
+        attributes = sum(attribute for flag, attribute in _ATTRIBUTES.items() if flags & flag)
+        atime = syscalls.MOUNT_ATTR__ATIME if flags & _ATIME else 0
+        if attributes or atime:
+            syscalls.mount_setattr(tree, "", syscalls.AT_EMPTY_PATH, attributes, atime)
+        whole = syscalls.MOVE_MOUNT_F_EMPTY_PATH | syscalls.MOVE_MOUNT_T_EMPTY_PATH
+        syscalls.move_mount(tree, "", place, "", whole)
+    finally:
+        os.close(tree)
 
 
 def _parsed(options: Sequence[str]) -> tuple[int, list[str]]:

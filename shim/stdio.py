@@ -7,6 +7,7 @@ container could read what it wrote. With a terminal, its master's end is copied.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
@@ -338,8 +339,16 @@ def _enlarge(pipe: int, size: int) -> None:
 
 
 def _open_fifo(path: str, mode: int) -> int:
-    """Open one end; the reading end first, or there is nobody for the writing end (fifo(7))."""
-    fd = os.open(path, mode | os.O_NONBLOCK | os.O_CLOEXEC)
+    """Open one end; the reading end first, or there is nobody for the writing end (fifo(7)).
+
+    A link is followed no more than where logs are: masters make FIFOs for us, and name them.
+    """
+    try:
+        fd = os.open(path, mode | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise RpcError(ttrpc.INVALID_ARGUMENT, f"stdio {path}: not a fifo") from error
+        raise
     if not stat.S_ISFIFO(os.fstat(fd).st_mode):
         os.close(fd)
         raise RpcError(ttrpc.INVALID_ARGUMENT, f"stdio {path}: not a fifo")

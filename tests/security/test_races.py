@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from shim import rootfs
+from spec.errors import OrlopError
 from tests.security.attacker import program as attacks
 from tests.support import probe
 from tests.support.cli import ENVIRONMENT, is_orlop
@@ -331,3 +333,30 @@ def of_the_pod(bundle: Bundle, pid: int) -> Bundle:
     bundle.drop_namespace("pid")
     bundle.linux["namespaces"].append({"type": "pid", "path": f"/proc/{pid}/ns/pid"})
     return bundle
+
+
+def test_a_swapped_directory_leads_no_mount_of_create_outside(
+    attacker: Callable[..., Attacker], tmp_path: Path
+) -> None:
+    """What a master has mounted at a `target` in the rootfs, which containers write to already."""
+    lower, outside, place = (tmp_path / name for name in ("lower", "outside", "rootfs"))
+    for directory in (lower / "volume" / "in", outside / "in", place):
+        directory.mkdir(parents=True)
+    (lower / "link").symlink_to(outside)
+    mounts = [
+        {"type": "bind", "source": str(lower), "target": "", "options": ["rbind"]},
+        {"type": "bind", "source": "/proc/self", "target": "/volume/in", "options": ["ro"]},
+        {"type": "tmpfs", "source": "none", "target": "/volume/in", "options": ["nosuid"]},
+    ]
+    swapper = attacker("swap", lower / "volume", lower / "link")
+    ends = set()
+    for _ in rounds():
+        try:
+            rootfs.mount(mounts, str(place))
+            ends.add("mounted")
+            rootfs.unmount(str(place))
+        except OrlopError as error:
+            ends.add(str(error).rpartition(": ")[2])
+        assert str(outside) not in Path("/proc/self/mountinfo").read_text()
+    assert ends >= {"mounted", "leads out of the bundle"}
+    assert swapper.stop()["swaps"] > 1000

@@ -175,6 +175,36 @@ def test_a_directory_of_sockets_that_others_can_change_is_refused(
     assert list(directory.iterdir()) == []
 
 
+@pytest.mark.parametrize("what", ["link", "file"])
+@pytest.mark.parametrize("stream", ["stdin", "stdout"])
+def test_stdio_that_is_no_fifo_is_refused(
+    shim: Shim, bundle: Bundle, tmp_path: Path, stream: str, what: str
+) -> None:
+    """A link, where a container can write to the directory, leads to a file or FIFO of others."""
+    bundle.args("true")
+    fifo, path = shim.fifo("others"), tmp_path / "stdio"
+    if what == "link":
+        path.symlink_to(fifo.path)
+    else:
+        path.write_text("kept")
+    client = shim.start()
+    with pytest.raises(RpcError, match="stdio: not a fifo"):
+        shim.create(client, **{stream: str(path)})
+    client.call("Shutdown", id=shim.id)
+    assert what == "link" or path.read_text() == "kept"
+
+
+def test_a_log_that_is_a_link_is_refused(shim: Shim, bundle: Bundle, tmp_path: Path) -> None:
+    bundle.args("true")
+    victim, log = tmp_path / "victim", tmp_path / "log"
+    log.symlink_to(victim)
+    client = shim.start()
+    with pytest.raises(RpcError, match="log: Too many levels of symbolic links"):
+        shim.create(client, stdout=f"cri://{log}")
+    client.call("Shutdown", id=shim.id)
+    assert not victim.exists()
+
+
 def take(fifo: Fifo, size: int) -> None:
     """Read as much."""
     while size > 0:

@@ -497,8 +497,27 @@ def test_rootfs_mounts_come_and_go(shim: Shim, bundle: Bundle, tmp_path: Path) -
     bundle.rootfs.mkdir()
     bundle.args("stat", "/bin/probe")
     client = shim.start()
-    mounts = [{"type": "bind", "source": str(lower), "options": ["rbind", "rw"]}]
+    (lower / "data").mkdir()
+    options = ["ro", "nosuid", "noatime"]
+    mounts = [
+        {"type": "bind", "source": str(lower), "options": ["rbind", "rw"]},
+        {"type": "bind", "source": str(lower), "target": "/data", "options": options},
+        {
+            "type": "tmpfs",
+            "source": "none",
+            "target": "/data/tmp",
+            "options": ["noexec", "size=4k"],
+        },
+    ]
     shim.create(client, rootfs=mounts)
+    found = [line.split() for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    seen = {line[4]: line[5] for line in found if line[4].startswith(str(bundle.rootfs))}
+    assert seen == {
+        str(bundle.rootfs): seen[str(bundle.rootfs)],
+        f"{bundle.rootfs}/data": "ro,nosuid,noatime",
+        f"{bundle.rootfs}/data/tmp": "rw,noexec,relatime",
+    }
+    assert seen[str(bundle.rootfs)].startswith("rw")
     client.call("Start", id=shim.id)
     assert client.call("Wait", id=shim.id)["exit_status"] == 0
     shim.finish(client)

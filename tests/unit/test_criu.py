@@ -107,3 +107,15 @@ def test_a_missing_criu_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     with pytest.raises(Unsupported, match="need criu"), criu.Service():
         pass
     assert os.listdir("/proc/self/fd") == before
+
+
+def test_a_work_directory_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    """A shim's is in the bundle: criu would write its log wherever a container wants."""
+    victim, images, bundle = (tmp_path / name for name in ("victim", "images", "bundle"))
+    for directory in (victim, bundle):
+        directory.mkdir()
+    (bundle / "criu").symlink_to(victim)
+    options = CriuOptions(str(images))
+    options.work_path = str(bundle / "criu")
+    with pytest.raises(OrlopError, match="criu: Not a directory"):
+        Folders(options, "dump.log", make=True)
