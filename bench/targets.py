@@ -47,7 +47,7 @@ TARGETS = (
     Target("the same / ctr run with runc", "daemon-run", _DAEMON, _THEIRS, 0.07, "ctr-run"),
     Target("the same / the floor", "daemon-run", _DAEMON, "floor", 2.5, "run"),
     Target("ctr run, our shim warm / containerd's and runc", "ctr-run", _FORKED, _THEIRS, 0.6),
-    Target("exec through our shim / containerd's", "shim-exec", _SHIM, _THEIRS, 0.3),
+    Target("exec through our shim warm / containerd's", "shim-exec", _FORKED, _THEIRS, 0.3),
     Target("memory of our shim / containerd's", _PSS, _DAEMON, _THEIRS, 0.2, "shim-pss"),
     Target("the last container / the first", "growth-last", _DAEMON, _DAEMON, 1.2, "growth-first"),
     Target("smallest memory limit, KiB", "memory-limit", _COLD, None, 512),
