@@ -3,7 +3,8 @@
 
 Attach brings descriptors (SCM_RIGHTS, unix(7)) for those of stdin, stdout and stderr that it names,
 in this order. An attached stdout gets what comes from then on; an attached stdin is read into the
-process's, which must have been asked for as `attach:`.
+process's, which must have been asked for as `attach:`. With `log`, the answer says where the log of
+stdout ends for who attached: what is before is in the log's file, what comes goes to the streams.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class Attached:
 
 def methods(daemon: Daemon) -> Methods:
     """The service's table."""
-    return {"Attach": (messages.ATTACH, messages.EMPTY, guarded(daemon, attach))}
+    return {"Attach": (messages.ATTACH, messages.LOGGED, guarded(daemon, attach))}
 
 
 def attach(daemon: Daemon, call: Call) -> None:
@@ -61,11 +62,15 @@ def attach(daemon: Daemon, call: Call) -> None:
     if process.end is not None:
         attached.close()
         raise RpcError(ttrpc.FAILED_PRECONDITION, "the process has ended")
-    if process.stdio is not None:
-        process.stdio.connect(attached)
-    else:
+    if process.stdio is None:
         process.attached.append(attached)
-    call.reply()
+        call.reply()
+        return
+    process.stdio.connect(attached)
+    if call.values["log"]:
+        process.stdio.tell_log(lambda inode, size: call.reply({"inode": inode, "size": size}))
+    else:
+        call.reply()
 
 
 def _received(call: Call) -> Attached:

@@ -152,11 +152,40 @@ class File:
             os.close(self._fd)
 
 
+class _Place:
+    """Where a file ends once all is written that was given before: its inode and its size.
+
+    tell: called once; with 0, 0 where the file, or the disk in time, does not say.
+    """
+
+    def __init__(self, loop: Loop, path: str, tell: Callable[[int, int], None]) -> None:
+        self._path = path
+        self._found = (0, 0)
+        self._tell: list[Callable[[int, int], None]] = [tell]
+        self._timer = loop.later(_PATIENCE, self.tell)
+
+    def look(self) -> None:
+        """In the thread that writes."""
+        try:
+            status = os.stat(self._path, follow_symlinks=False)
+        except OSError:
+            return
+        self._found = (status.st_ino, status.st_size)
+
+    def tell(self) -> None:
+        """In the loop."""
+        if self._tell:
+            self._timer.cancel()
+            self._tell.pop()(*self._found)
+
+
 class Writer:
     """The thread that writes, and what waits for it: data for files, and files to be let go of."""
 
     def __init__(self, loop: Loop) -> None:
-        self._work: _queue.SimpleQueue[tuple[File | None, bytes | None]] = _queue.SimpleQueue()
+        self._work: _queue.SimpleQueue[tuple[File | _Place | None, bytes | None]]
+        self._work = _queue.SimpleQueue()
+        self._places: _queue.SimpleQueue[_Place] = _queue.SimpleQueue()  # that were looked at
         self._finished = _thread.allocate_lock()
         self._done = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._written = 0  # by the thread alone
@@ -173,6 +202,10 @@ class Writer:
         """Have the thread write data to a file; None: one of its users has no more."""
         self._given += len(data or b"")
         self._work.put((file, data))
+
+    def tell(self, place: _Place) -> None:
+        """Have it looked at when all that was given is written."""
+        self._work.put((place, None))
 
     def when_ready(self, act: Callable[[], None]) -> None:
         """Call `act` in the loop when there may be room."""
@@ -197,8 +230,12 @@ class Writer:
                 if file is None:
                     self._finished.release()
                     return
-                self._serve(file, [data for _, data in some])
-            if self._waiting:
+                if isinstance(file, _Place):
+                    file.look()
+                    self._places.put(file)
+                else:
+                    self._serve(file, [data for _, data in some])
+            if self._waiting or not self._places.empty():
                 os.eventfd_write(self._done, 1)
 
     def _serve(self, file: File, given: Sequence[bytes | None]) -> None:
@@ -211,6 +248,8 @@ class Writer:
     def _on_done(self, _events: int) -> None:
         os.eventfd_read(self._done)
         waiting, self._waiting = self._waiting, []
+        while not self._places.empty():
+            self._places.get().tell()
         for act in waiting:
             act()
 
@@ -258,6 +297,15 @@ class FileSink:
 
         timer = self._loop.later(_PATIENCE, once)
         self._writer.when_ready(once)
+
+    def flush(self) -> None:
+        """Write what has no end of line yet, too."""
+        if self._lines:
+            self._append(self._lines.flush())
+
+    def place(self, tell: Callable[[int, int], None]) -> None:
+        """Tell, once all is written that was given by now, where the file ends."""
+        self._writer.tell(_Place(self._loop, self._file.path, tell))
 
     def _give(self, data: bytes) -> None:
         self._append(self._lines.add(data) if self._lines else data)

@@ -34,6 +34,11 @@ class Lines:
         self._rest = rest
         return text
 
+    def flush(self) -> bytes:
+        """The entry of what has no end of line yet: a part, which goes on in the next."""
+        rest, self._rest = self._rest, b""
+        return self._entry(rest, _now(), whole=False) if rest else b""
+
     def end(self) -> bytes:
         """The entry of what has no end of line."""
         rest, self._rest = self._rest, b""

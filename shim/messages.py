@@ -97,7 +97,9 @@ ATTACH = Table(
     Field(4, "stdout", BOOL),
     Field(5, "stderr", BOOL),
     Field(6, "ends_input", BOOL),
+    Field(7, "log", BOOL),
 )
+LOGGED = Table(Field(1, "inode", UINT), Field(2, "size", UINT))
 
 # events
 ENVELOPE = Table(

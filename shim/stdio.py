@@ -62,6 +62,7 @@ class Stdio:
         self._input: Copy | None = None
         self._outputs: dict[int, Copy] = {}
         self._sinks: list[FdSink | FileSink | Tee] = []
+        self._logs: list[FileSink] = []  # of stdout, then of stderr
         self._keyboard: FdSink | None = None  # stdin of whoever attaches
         self._ends_input = False
         self._early: list[Attached] = []  # who waits for the terminal
@@ -140,7 +141,9 @@ class Stdio:
         if "://" in path:
             from shim.log_file import open_sink
 
-            return open_sink(self._loop, path, number)
+            log = open_sink(self._loop, path, number)
+            self._logs.append(log)
+            return log
         held = _open_fifo(path, os.O_RDONLY)
         try:
             return FdSink(self._loop, _open_fifo(path, os.O_WRONLY), held)
@@ -218,6 +221,18 @@ class Stdio:
         if not isinstance(copy.sink, Tee):
             copy.sink = Tee(self._loop, copy.sink)  # type: ignore[assignment] # the same methods
         copy.sink.add(fd)  # type: ignore[attr-defined]
+
+    def tell_log(self, tell: Callable[[int, int], None]) -> None:
+        """Have the log tell where it ends by now: inode and size of its file; 0, 0: nobody knows.
+
+        With what is half a line yet. It is stdout's log, if stderr has another.
+        """
+        for log in self._logs:
+            log.flush()
+        if self._logs:
+            self._logs[0].place(tell)
+        else:
+            tell(0, 0)
 
     def input_ended(self) -> None:
         """Who wrote to stdin has gone."""

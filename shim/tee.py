@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 
 class Tee:
-    """A sink of shim.copy that is many. main: None where nobody keeps the output."""
+    """A sink of shim.copy that is many. main: None where nobody keeps the output.
+
+    What main has not taken when somebody comes is theirs, too.
+    """
 
     chunk = FdSink.chunk
 
@@ -35,7 +38,10 @@ class Tee:
 
     def add(self, fd: int) -> None:
         """Write to this descriptor, too; owned from now on."""
-        self._branches.append(_Branch(self._loop, fd, self))
+        branch = _Branch(self._loop, fd, self)
+        self._branches.append(branch)
+        if self._rest:
+            branch.give(self._rest)
 
     def write(self, data: bytes) -> int:
         """All of it once everybody has it, nothing before: the same data is then given again."""

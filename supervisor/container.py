@@ -28,6 +28,7 @@ from supervisor.task_client import Lost
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from shim.protobuf import Values
     from supervisor.records import Record
     from supervisor.store import Store
     from supervisor.task_client import TaskClient
@@ -141,17 +142,20 @@ class Container:
     # -- while it lives
 
     async def attach(
-        self, exec_id: str, fds: Mapping[str, int], *, ends_input: bool = False
-    ) -> None:
+        self, exec_id: str, fds: Mapping[str, int], *, ends_input: bool = False, log: bool = False
+    ) -> Values:
         """Give streams of it, or of a process in it, these descriptors. Raises Failure, RpcError.
 
-        ends_input: the end of what is written to stdin is the end of stdin.
+        ends_input: the end of what is written to stdin is the end of stdin. log: say where the log
+        ends when the streams begin, as `inode` and `size` of its file.
         """
         client = self.client("created", "running", "paused")
         names = [name for name in _STREAMS if name in fds]
         given = [fds[name] for name in names]
         wanted = dict.fromkeys(names, True)
-        await client.call("Attach", given, exec_id=exec_id, ends_input=ends_input, **wanted)
+        return await client.call(
+            "Attach", given, exec_id=exec_id, ends_input=ends_input, log=log, **wanted
+        )
 
     async def end_input(self, exec_id: str) -> None:
         """Stdin ends when whoever attached has closed its end. Raises Failure, RpcError."""

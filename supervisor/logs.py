@@ -19,7 +19,7 @@ from supervisor.descriptor import Descriptor
 from supervisor.failure import INVALID_PARAMS, Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
     from typing import BinaryIO
 
     Entry = dict[str, Any]
@@ -85,17 +85,37 @@ def tail(path: str, lines: int, wanted: Wanted | None = None) -> list[Entry]:
         return []
 
 
-def _last(file: BinaryIO, lines: int, wanted: Wanted) -> list[Entry]:
-    if wanted.is_all:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - _BYTES))
-        if size > _BYTES:
-            file.readline()  # the rest of a line
+def before(path: str, end: Mapping[str, Any]) -> list[Entry]:
+    """The last entries before an end (`inode`, `size`) that a shim told of. Raises OSError.
+
+    Rotated or not since. A shim of before it could tell has none.
+    """
+    if not end["inode"]:
+        return tail(path, LINES)
+    for number in range(_count(path) + 1):
+        try:
+            with open(_name(path, number), "rb") as file:
+                if os.fstat(file.fileno()).st_ino == end["inode"]:
+                    return _last(file, LINES, Wanted(), end["size"])
+        except FileNotFoundError:
+            continue  # between two names
+    return []
+
+
+def _last(file: BinaryIO, lines: int, wanted: Wanted, end: int | None = None) -> list[Entry]:
+    """end: where to stop, in bytes; None: at the end of the file."""
+    size = file.seek(0, os.SEEK_END) if end is None else end
+    at = file.seek(max(0, size - _BYTES) if wanted.is_all else 0)
+    if at:
+        at += len(file.readline())  # the rest of a line
     kept: deque[tuple[Entry, int]] = deque()
     total = 0
     for line in file:
+        at += len(line)
         if not line.endswith(b"\n"):
             file.seek(-len(line), os.SEEK_CUR)  # who reads on has the whole of it
+            break
+        if end is not None and at > end:
             break
         for entry in wanted.of([line]):
             kept.append((entry, len(line)))

@@ -35,7 +35,7 @@ _METHODS: dict[str, tuple[Table, Table]] = {
     "Update": (messages.UPDATE, _EMPTY),
     "Stats": (_PROCESS, messages.STATS),
     "Checkpoint": (messages.CHECKPOINT, _EMPTY),
-    "Attach": (messages.ATTACH, _EMPTY),
+    "Attach": (messages.ATTACH, messages.LOGGED),
 }
 
 

@@ -127,7 +127,7 @@ class Processes:
         container.client("created", "running", "paused")
         has_log = params.get("logs", False) and not exec_id
         streams = Streams(call, {"attach": True, **params})
-        await streams.begin(container, exec_id)
+        await streams.begin(container, exec_id, log=has_log)
         streams.follow(exited, self._store.log_path(container.record) if has_log else "")
         return streams.result
 

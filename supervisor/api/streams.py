@@ -12,6 +12,7 @@ from supervisor.failure import INVALID_PARAMS, Failure
 from supervisor.relay import Relay, output
 
 if TYPE_CHECKING:
+    from shim.protobuf import Values
     from supervisor.connection import Call
     from supervisor.container import Container
     from supervisor.exit import Exit
@@ -29,6 +30,7 @@ class Streams:
         self._has_stdin = params.get("stdin", False)
         self._relay: Relay | None = None
         self._descriptors: dict[str, int] = {}
+        self._log_end: Values = {}
         self.result: dict[str, object] = {}
         if params.get("descriptors"):
             self._descriptors = self._given()
@@ -53,13 +55,16 @@ class Streams:
         self.result = {"subscription": number}
         return relay
 
-    async def begin(self, container: Container, exec_id: str = "") -> None:
-        """Attach to the process, before it starts if need be. Raises Failure, RpcError."""
+    async def begin(self, container: Container, exec_id: str = "", *, log: bool = False) -> None:
+        """Attach to the process, before it starts if need be. Raises Failure, RpcError.
+
+        log: what is in its log will be sent before.
+        """
         try:
             if self._relay is not None:
                 self._relay.is_lossless = bool(exec_id)
                 self._relay.on_end_of_input = lambda: container.end_input(exec_id)
-                await container.attach(exec_id, self._relay.theirs)
+                self._log_end = await container.attach(exec_id, self._relay.theirs, log=log)
             elif self._descriptors:
                 fds = dict(self._descriptors)
                 if not self._has_stdin:
@@ -105,7 +110,7 @@ class Streams:
         relay = self._relay
         if relay is None:
             return
-        entries = logs.tail(history, logs.LINES) if history else []
+        entries = logs.before(history, self._log_end) if history else []
         before = [output(entry["stream"], entry["log"].encode()) for entry in entries]
         connection = self._call.connection
         self._call.afterwards.append(

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import shutil
 import socket
@@ -174,6 +175,20 @@ def test_a_terminal_runs_and_is_left_and_found_again(
     with pytest.raises(Refused) as refused:
         client.call("container.attach", id="a", stdin=True)
     assert refused.value.code == failure.WRONG_STATE
+
+
+def test_the_log_ends_where_the_stream_begins(client: Client, busybox: Bundle) -> None:
+    """Whatever is on its way to the log, and even if a line is half written."""
+    shell(busybox, "i=0; while :; do echo -n $((i+=1)),; echo $((i+=1)),; done")
+    client.call("container.run", id="a", bundle=str(busybox.path))
+    for _ in range(20):
+        number = client.call("container.attach", id="a", logs=True)["subscription"]
+        found = b""
+        while found.count(b",") < 3000:
+            found += base64.b64decode(client.note("output", number)["data"])
+        client.call("events.unsubscribe", subscription=number)
+        seen = [int(word) for word in found.replace(b"\n", b"").split(b",")[:3000]]
+        assert seen == list(range(seen[0], seen[0] + 3000))
 
 
 def test_one_who_does_not_read_is_told_what_it_missed(
