@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from tests.support.bundle import Bundle
     from tests.support.leaks import Watch
 
-pytestmark = [pytest.mark.root, pytest.mark.slow]
-
 SECONDS = float(os.environ.get("FAULTS_SECONDS", "30"))
+pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(SECONDS * 2 + 600)]
+
 SEED = int(os.environ.get("FAULTS_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 32)
 BUNDLES = 6
 #: What is done how often, of a hundred.

@@ -26,11 +26,10 @@ if TYPE_CHECKING:
     from tests.supervisor.conftest import Client, Orlopd
     from tests.support.bundle import Bundle
 
-pytestmark = [pytest.mark.root, pytest.mark.slow]
-
 CLIENTS = 300
 CONTAINERS = int(os.environ.get("LOAD_CONTAINERS", "30"))
 SECONDS = float(os.environ.get("LOAD_SECONDS", "15"))
+pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(SECONDS + 1200)]
 _MIB = 1 << 20
 
 
