@@ -58,7 +58,8 @@ def create(daemon: Daemon, call: Call) -> None:
 
     request = None
     if task.images is None and stdio.logger is None and not given.systemd:
-        arguments = (task.place.texts, asked["rootfs"], asked["options"], stdio.is_terminal)
+        streams = (stdio.log_uris, stdio.is_terminal)
+        arguments = (task.place.texts, asked["rootfs"], asked["options"], *streams)
         request = Request("create", arguments, daemon.reaper, stdio.child)
     daemon.workers.start(work, done, keep=keep(stdio), heard=hears(task.init), request=request)
 

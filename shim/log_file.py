@@ -5,9 +5,10 @@
     cri:///PATH?max-size=BYTES&max-files=N     the kubelet's format
     json:///PATH?max-size=BYTES&max-files=N    Docker's json-file
 
-Files have no non-blocking writes, so one thread writes them all, from a bounded queue, at once what
-has come meanwhile: each turn of thread and loop costs more than the bytes. A container waits for a
-slow disk five seconds at most; then its output is dropped, and the log says how much.
+Files have no non-blocking writes, so one thread opens and writes them all, from a bounded queue, at
+once what has come meanwhile: each turn of thread and loop costs more than the bytes. A container
+waits for a slow disk five seconds at most; then its output is dropped, and the log says how much.
+A worker makes the files before: whoever wants one that can't be had is told so.
 """
 
 from __future__ import annotations
@@ -52,22 +53,12 @@ class File:
         self._max_size = max_size
         self._max_files = max(1, max_files)
         self.chunk = _TURNED if max_size else _CHUNK
-        directory = os.path.dirname(path)
-        os.makedirs(directory, mode=0o755, exist_ok=True)
-        self._fd = -1
+        self._fd = -1  # opened when there is something to write
         self._size = 0
-        self._open()
 
     def _open(self) -> None:
-        """Open or make it. A link is refused, and a FIFO: who writes to it waits for a reader."""
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC
-        fd = os.open(self.path, flags | os.O_NOFOLLOW, 0o644)
-        status = os.fstat(fd)
-        if not (stat.S_ISREG(status.st_mode) or stat.S_ISCHR(status.st_mode)):
-            os.close(fd)
-            raise OSError(errno.EINVAL, "neither a file nor a character device", self.path)
-        os.set_blocking(fd, True)
-        self._fd, self._size = fd, status.st_size
+        self._fd = _opened(self.path)
+        self._size = os.fstat(self._fd).st_size
 
     def write(self, pieces: Sequence[bytes]) -> None:
         """Append; a piece for which this file is too large begins a new one.
@@ -99,6 +90,8 @@ class File:
         if not self._max_size:
             self._append(pieces)
             return
+        if self._fd < 0:
+            self._open()
         for data in pieces:
             if self._size and self._size + len(data) > self._max_size:
                 self._rotate()
@@ -106,7 +99,7 @@ class File:
             self._append((data,))
 
     def _append(self, pieces: Sequence[bytes]) -> None:
-        if self._fd < 0:  # a file that was rotated away, and had no successor
+        if self._fd < 0:
             self._open()
         for at in range(0, len(pieces), _MOST):
             some = pieces[at : at + _MOST]
@@ -150,6 +143,18 @@ class File:
             self.write(())
         if self._fd >= 0:
             os.close(self._fd)
+
+
+def _opened(path: str) -> int:
+    """Open or make it. A link is refused, and a FIFO: who writes to it waits for a reader."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC
+    fd = os.open(path, flags | os.O_NOFOLLOW, 0o644)
+    status = os.fstat(fd)
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISCHR(status.st_mode)):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "neither a file nor a character device", path)
+    os.set_blocking(fd, True)
+    return fd
 
 
 class _Place:
@@ -342,11 +347,26 @@ def finish() -> bool:
     return all(writer.finish(_LAST) for writer in _writers)
 
 
-def open_sink(loop: Loop, uri: str, number: int) -> FileSink:
-    """The sink that a URI names. Raises RpcError, OSError."""
+def _split(uri: str) -> tuple[str, str, str]:
     layout, _, rest = uri.partition("://")
     path, _, query = rest.partition("?")
-    path = unquote(path)
+    return layout, unquote(path), query
+
+
+def make(uri: str) -> None:
+    """Make the file that a URI names, and its directory. Raises RpcError. It may take its time."""
+    _, path, _ = _split(uri)
+    try:
+        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+        os.close(_opened(path))
+    except OSError as error:
+        text = f"stdio {error.filename or path}: {error.strerror}"
+        raise RpcError(ttrpc.UNKNOWN, text) from error
+
+
+def open_sink(loop: Loop, uri: str, number: int) -> FileSink:
+    """The sink that a URI names. Raises RpcError. Nothing is opened yet."""
+    layout, path, query = _split(uri)
     if layout not in ("file", "cri", "json") or not path.startswith("/"):
         raise RpcError(
             ttrpc.INVALID_ARGUMENT, f"stdio {uri}: not file, cri, json or binary:///PATH"

@@ -168,20 +168,21 @@ class _Streams:
 
     logger = None
 
-    def __init__(self, child: list[int], *, is_terminal: bool) -> None:
+    def __init__(self, child: list[int], log_uris: list[str], *, is_terminal: bool) -> None:
         self.child = child
+        self.log_uris = log_uris
         self.is_terminal = is_terminal
 
 
 def _create(arguments: Any, fds: list[int], shim: Channel) -> int:  # noqa: ANN401 - shim.create's
-    place, mounts, given, is_terminal = arguments
-    stdio = _Streams(fds, is_terminal=is_terminal)
+    place, mounts, given, log_uris, is_terminal = arguments
+    stdio = _Streams(fds, log_uris, is_terminal=is_terminal)
     return works.do_create(works.Place(*place), mounts, options.load(given), stdio, shim)  # type: ignore[arg-type] # all that it needs
 
 
 def _exec(arguments: Any, fds: list[int], shim: Channel) -> int:  # noqa: ANN401 - shim.start's
-    place, spec, is_terminal = arguments
-    stdio = _Streams(fds, is_terminal=is_terminal)
+    place, spec, log_uris, is_terminal = arguments
+    stdio = _Streams(fds, log_uris, is_terminal=is_terminal)
     return works.do_exec(works.Place(*place), spec, stdio, shim)  # type: ignore[arg-type] # as above
 
 

@@ -166,7 +166,7 @@ def _request(process: Process, stdio: Stdio) -> Request | None:
     if stdio.logger is not None:
         return None
     task = process.task
-    arguments = (task.place.texts, process.spec, stdio.is_terminal)
+    arguments = (task.place.texts, process.spec, stdio.log_uris, stdio.is_terminal)
     return Request("exec", arguments, task.daemon.reaper, stdio.child)
 
 

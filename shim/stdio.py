@@ -48,7 +48,8 @@ class Stdio:
     """The stdio of one process, from before it starts until its output is copied.
 
     child: the descriptors that become the process's 0, 1 and 2; closed here by `started`.
-    logger: the program that a binary:// URI names, to be started by the worker.
+    logger: the program that a binary:// URI names, to be started by the worker. log_uris: of files
+    that are to be made by it.
     """
 
     def __init__(self, loop: Loop, paths: Paths, owner: tuple[int, int] = (0, 0)) -> None:
@@ -63,6 +64,7 @@ class Stdio:
         self._outputs: dict[int, Copy] = {}
         self._sinks: list[FdSink | FileSink | Tee] = []
         self._logs: list[FileSink] = []  # of stdout, then of stderr
+        self.log_uris: list[str] = []
         self._keyboard: FdSink | None = None  # stdin of whoever attaches
         self._ends_input = False
         self._early: list[Attached] = []  # who waits for the terminal
@@ -143,6 +145,7 @@ class Stdio:
 
             log = open_sink(self._loop, path, number)
             self._logs.append(log)
+            self.log_uris.append(path)
             return log
         held = _open_fifo(path, os.O_RDONLY)
         try:

@@ -61,7 +61,7 @@ def do_create(
     """Mount the rootfs, start a logger, create the container; returns the init's pid."""
     do_prepare(place, mounts, channel)
     try:
-        _start_logger(place, stdio)
+        _prepare_logs(place, stdio)
         os.chdir("/")  # rootfs.mount may have gone into a layer
         pid = create(place.root, place.id, place.bundle, _wanted(options, stdio, channel))
     except BaseException:
@@ -94,9 +94,13 @@ def _wanted(options: Options, stdio: Stdio, channel: Channel) -> CreateOptions:
     return wanted
 
 
-def _start_logger(place: Place, stdio: Stdio) -> None:
+def _prepare_logs(place: Place, stdio: Stdio) -> None:
     if stdio.logger is not None:
         stdio.logger.start(place.id, place.namespace)
+    for uri in stdio.log_uris:
+        from shim.log_file import make
+
+        make(uri)
 
 
 def do_start(place: Place, channel: Channel) -> None:
@@ -116,7 +120,7 @@ def do_restore(place: Place, images: Images, stdio: Stdio, channel: Channel) -> 
 
     given = CriuOptions(images.path)
     given.work_path = images.options.criu_work or exits.criu_log(place.bundle)
-    _start_logger(place, stdio)
+    _prepare_logs(place, stdio)
     wanted = _wanted(images.options, stdio, channel)
     pid = restore(place.root, place.id, place.bundle, wanted, given)
     exits.write_pid(place.bundle, pid)
@@ -135,7 +139,7 @@ def do_checkpoint(place: Place, path: str, given: CheckpointOptions, channel: Ch
 def do_exec(place: Place, spec: bytes, stdio: Stdio, channel: Channel) -> int:
     """Run a process in the container; returns its pid."""
     process = exec_process.given(bundles.parse_process(spec, "exec"))
-    _start_logger(place, stdio)
+    _prepare_logs(place, stdio)
     wanted = execute.ExecOptions()
     wanted.stdio = stdio.child
     if stdio.is_terminal:

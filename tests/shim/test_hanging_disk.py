@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from tests.support.features import requires
 from tests.support.waiting import ended, limit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.shim.conftest import Shim
@@ -79,6 +80,40 @@ def test_a_container_and_its_shim_end_though_the_disk_hangs(
     os.kill(shim.pid, 0)
     disk.let_go()
     ended(shim.pid)
+
+
+@requires("loop")
+def test_others_are_served_while_a_create_waits_for_its_disk(
+    shim: Shim, bundle: Bundle, make_bundle: Callable[[], Bundle], disk: Disk, tmp_path: Path
+) -> None:
+    bundle.args("sleep").write()
+    other = make_bundle()
+    other.args("args", "hello").write()
+    client = shim.start()
+    shim.create(client)
+    disk.hang()
+    log = disk.path / "log"
+    values = {"id": "other", "bundle": str(other.path), "options": shim.options}
+    creating = client.begin("Create", stdout=f"json://{log}", **values)
+    client.call("Start", id=shim.id)
+    execution = {"id": shim.id, "exec_id": "e"}
+    process = {"args": ["/bin/probe", "true"], "cwd": "/", "user": {"uid": 0, "gid": 0}}
+    spec = {"type_url": "Process", "value": json.dumps(process).encode()}
+    client.call("Exec", **execution, spec=spec, stdout=f"file://{tmp_path}/log")
+    client.call("Start", **execution)
+    assert client.call("Wait", **execution)["exit_status"] == 0
+    assert not log.exists()
+    disk.let_go()
+    assert creating.result()["pid"]
+    client.call("Start", id="other")
+    assert client.call("Wait", id="other")["exit_status"] == 0
+    client.call("Delete", id="other")
+    client.call("Kill", id=shim.id, signal=9)
+    client.call("Wait", id=shim.id)
+    client.call("Delete", id=shim.id)
+    client.call("Shutdown", id=shim.id)
+    ended(shim.pid)
+    assert json.loads(log.read_text().splitlines()[-1])["log"] == "hello\n"
 
 
 @pytest.mark.parametrize("layout", ["file", "cri", "json"])

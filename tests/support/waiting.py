@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import select
 from typing import TYPE_CHECKING, Self
@@ -24,7 +25,12 @@ def limit(seconds: float) -> float:
 
 def pidfd(pid: int) -> int:
     """A pidfd of `pid` (pidfd_open(2)), to be closed by the caller. Raises ProcessLookupError."""
-    return os.pidfd_open(pid)
+    try:
+        return os.pidfd_open(pid)
+    except OSError as error:
+        if error.errno == errno.EINVAL:  # Linux 6.1: it is being reaped just now
+            raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH)) from error
+        raise
 
 
 def ended(pid: int, seconds: float = 20) -> None:
