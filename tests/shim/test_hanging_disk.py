@@ -53,7 +53,7 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
     made = Disk(path)
     yield made
     made.let_go()
-    subprocess.run(["umount", path], check=True)
+    subprocess.run(["umount", "--lazy", path], check=True)  # a test that failed left it in use
 
 
 @requires("loop")
