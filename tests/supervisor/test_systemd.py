@@ -116,5 +116,7 @@ def test_planners_are_started_by_their_sockets(
     done = subprocess.run(command, env=environment, capture_output=True, check=False,
                           stdin=subprocess.DEVNULL, timeout=limit(60))  # fmt: skip
     assert (done.returncode, done.stderr) == (0, b"")
+    assert prop(f"{unit}.service", "ActiveState") in ("activating", "active")
+    systemctl("start", f"{unit}.service")  # waits until it is
     assert prop(f"{unit}.service", "ActiveState") == "active"
     systemctl("stop", f"{unit}.service")
