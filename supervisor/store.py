@@ -20,6 +20,7 @@ import shutil
 import sqlite3
 from typing import TYPE_CHECKING
 
+from shim.ttrpc import RpcError
 from spec.errors import OrlopError
 from supervisor.container import Container
 from supervisor.failure import BUSY, EXISTS, NOT_FOUND, Failure
@@ -104,11 +105,20 @@ class Store:
                 shutil.rmtree(entry.path)
 
     def spawn(self, work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
-        """Do something that goes on although whoever asked for it goes away."""
+        """Do something that goes on although whoever asked for it goes away.
+
+        Then its failure is nobody's: asyncio has none to complain of, unless it is a fault of ours.
+        """
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._spawned_ended)
         return task
+
+    def _spawned_ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error and not isinstance(error, (Failure, OrlopError, OSError, RpcError)):
+            self.journal.error("unexpected", error)
 
     def watch(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something that goes on for as long as a container, or orlopd itself."""

@@ -43,12 +43,12 @@ CAPABILITIES: Schema = {
 LIMITS: Schema = {
     "type": "object",
     "properties": {
-        "memory": {"type": "integer", "minimum": -1},
-        "swap": {"type": "integer", "minimum": -1},
-        "cpus": {"type": "number", "exclusiveMinimum": 0},
+        "memory": {"type": "integer", "minimum": -1, "maximum": 2**63 - 1},
+        "swap": {"type": "integer", "minimum": -1, "maximum": 2**63 - 1},
+        "cpus": {"type": "number", "exclusiveMinimum": 0, "maximum": 1_000_000},
         "cpuShares": {"type": "integer", "minimum": 2, "maximum": 262144},
         "cpuset": TEXT,
-        "pids": {"type": "integer", "minimum": -1},
+        "pids": {"type": "integer", "minimum": -1, "maximum": 4_194_304},  # PID_MAX_LIMIT
     },
     "additionalProperties": False,
     "description": "memory and swap (memory included) in bytes, cpus (a number of them), cpuShares,"

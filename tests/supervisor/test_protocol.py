@@ -9,6 +9,7 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -139,6 +140,25 @@ def test_what_a_request_began_goes_on_without_its_client(
     other.begin("container.run", id="a", bundle=str(bundle.path))
     other.close()
     assert client.event("start")["container"] == "a"
+
+
+def test_nothing_is_said_of_a_failure_that_nobody_waits_for(
+    client: Client, bundle: Bundle, tmp_path: Path
+) -> None:
+    hook = tmp_path / "hook"
+    hook.write_text(f"#!/bin/sh\nread x < {tmp_path}/go\nexit 1\n")
+    hook.chmod(0o755)
+    os.mkfifo(tmp_path / "go")
+    bundle.spec["hooks"] = {"createRuntime": [{"path": str(hook)}]}
+    bundle.args("sleep").write()
+    with pytest.raises(Refused) as refused:
+        client.call("container.run", id="a", bundle=str(bundle.path), timeout=0.3)
+    assert refused.value.code == failure.TIMEOUT
+    (tmp_path / "go").write_text("\n")
+    deadline = time.monotonic() + limit(20)
+    while client.call("container.list"):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)  # and orlopd's end finds that it said nothing
 
 
 def test_a_client_that_sends_no_more_is_answered(orlopd: Orlopd) -> None:

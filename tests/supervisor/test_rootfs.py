@@ -131,6 +131,8 @@ def test_the_state_has_annotations_and_the_bundle_goes_with_its_container(
         ({"user": "nobody"}, "/user"),
         ({"limits": {"memory": "much"}}, "/limits/memory"),
         ({"limits": {"speed": 1}}, "/limits"),
+        ({"limits": {"cpus": 1e300}}, "/limits/cpus"),
+        ({"limits": {"pids": 1 << 40}}, "/limits/pids"),
         ({"mounts": [{"source": "/"}]}, "/mounts/0"),
         ({"network": "all"}, "/network"),
         ({"rootfs": None, "args": None, "bundle": "/b", "readonly": True}, "/readonly"),
