@@ -88,9 +88,13 @@ def remove(path: str) -> bool:
 def remove_parents(path: str, count: int) -> None:
     """Remove the nearest `count` cgroups above one, up to the first in use. Raises OSError.
 
-    And above them those that `make` made for another: who goes last takes them along.
+    And above them those that `make` made for another: who goes last takes them along. Who is killed
+    between making one and marking it has not marked it: so it is done here, before it is tried.
     """
-    path = os.path.dirname(path)
+    path = above = os.path.dirname(path)
+    for _ in range(count):
+        _mark(above)
+        above = os.path.dirname(above)
     while (count > 0 or _is_marked(path)) and _rmdir(path, None):
         path, count = os.path.dirname(path), count - 1
 

@@ -404,6 +404,19 @@ def test_the_last_of_siblings_takes_their_parents(new: Callable[..., Cgroup], cg
     assert hierarchies.below(cgroup) == []
 
 
+def test_a_parent_whose_maker_was_killed_before_it_was_marked_goes_too(
+    new: Callable[..., Cgroup], cgroup: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed, other = new("a/b/killed"), new("a/b/other")
+    with monkeypatch.context() as patch:
+        patch.setattr("runtime.cgroups.tree._mark", lambda _path: None)
+        killed.create({})
+    other.create({})
+    cgroups.load(killed.saved()).remove()
+    other.remove()
+    assert hierarchies.below(cgroup) == []
+
+
 def test_a_parent_that_somebody_else_made_stays(new: Callable[..., Cgroup], cgroup: str) -> None:
     one = new("a/b")
     one.create({})
