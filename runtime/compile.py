@@ -51,7 +51,7 @@ STAGES: tuple[tuple[Callable[[Context], None], bool], ...] = (
     (mounts.prepare_rootfs, True),
     (mounting.operations, True),
     (devices.operations, True),
-    (devices.console, True),
+    (process.terminal, True),
     (mounts.working_directory, True),
     (hooks.of_runtime, False),
     (hooks.of_container, False),

@@ -94,15 +94,3 @@ def _device(
         text = f"{path} {kind} {os.major(number)}:{os.minor(number)} (the host's)"
         flags = 0
     context.add(Op(lib.OP_DEVICE, text, path, host, pointer=pointer, numbers=numbers, flags=flags))
-
-
-def console(context: Context, *, bind: bool = True) -> None:
-    """The terminal of the process, with its size."""
-    if not context.process.get("terminal"):
-        return
-    size = context.process.get("consoleSize")
-    rows, columns = (size["height"], size["width"]) if size else (0, 0)
-    text = f"terminal {columns}x{rows}" if size else "terminal"
-    path = "/dev/console" if bind else ""
-    numbers = [rows, columns]
-    context.add(Op(lib.OP_CONSOLE, text, path, pointer="/process/terminal", numbers=numbers))

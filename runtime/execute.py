@@ -11,7 +11,7 @@ import os
 
 from native import plan, syscalls
 from native.plan import Op
-from runtime import devices, host, namespaces, pid_file, process, state, stdio, steps
+from runtime import host, namespaces, pid_file, process, state, stdio, steps
 from runtime.container import Container, refusal
 from runtime.context import Context, Request
 from runtime.descriptors import open_tasks
@@ -106,7 +106,7 @@ def compile_exec(context: Context, joined: Sequence[str], cgroups: Sequence[str]
         flags = 0 if context.facts.privileged else lib.FLAG_NO_SETGROUPS
         context.add(Op(lib.OP_BECOME_ROOT, "of the user namespace", flags=flags))
     process.session(context, joined=True)
-    devices.console(context, bind=False)
+    process.terminal(context, bind=False)
     process.home(context)
     process.resource_limits(context)
     process.no_new_privileges(context)
@@ -157,7 +157,7 @@ def container_spec(container: Container) -> Spec:
     """The bundle's config.json as it is now, as runc reads it at each exec."""
     from spec import bundle
 
-    return bundle.load(container.record.bundle).spec
+    return bundle.load_for_exec(container.record.bundle)
 
 
 def _launch(container: Container, pidfd: int, asked: Wanted, options: ExecOptions) -> int:

@@ -101,6 +101,7 @@ def preload() -> None:
     )
     from runtime.cgroups import host as _host  # noqa: F401
     from spec import _config_check, _process_check  # noqa: F401
+    from spec.rules import config as _config  # noqa: F401
 
 
 def called() -> str:

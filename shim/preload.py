@@ -27,6 +27,7 @@ _ALWAYS = (
     "shim.tee",
     "spec._config_check",
     "spec._process_check",
+    "spec.rules.config",
 )
 _V1 = ("runtime.cgroups.resources_v1",)
 _V2 = (

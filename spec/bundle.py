@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 
-from spec import jsontext, rules, tolerance
+from spec import jsontext, tolerance
 from spec.errors import InvalidSpec, OrlopError
+from spec.rules import process as process_rules
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,7 +43,9 @@ class Bundle:
 
     def warnings(self) -> list[Violation]:
         """What is accepted but should be logged, for example unknown capabilities."""
-        return rules.warnings(self.spec)
+        from spec.rules import config
+
+        return config.warnings(self.spec)
 
 
 def load(bundle_dir: str) -> Bundle:
@@ -74,15 +77,51 @@ def judge_text(text: str) -> tuple[Spec, list[Violation]]:
 
     Raises as `load` does for what breaks the schema.
     """
+    from spec.rules import config
+
+    spec = _shaped(text)
+    found = config.missing_to_run(spec) + config.violations(spec)
+    return spec, found + _null_bytes(spec, text)
+
+
+def load_for_exec(bundle_dir: str) -> Spec:
+    """Return the configuration of a bundle whose container is there, for a further process in it.
+
+    Its rules were asked when the container was made. What may have changed since concerns a further
+    process as far as the rules for a process and for its filter go. Raises as `load` does.
+    """
+    text = _read_config(os.path.realpath(bundle_dir))
+    spec = _shaped(text)
+    found = list(process_rules.process_is_given(spec))
+    if not found:
+        found = process_rules.violations(spec["process"], "/process")
+        found += process_rules.ids_are_mapped(spec)
+    if spec.get("linux", {}).get("seccomp"):
+        from spec.rules import seccomp
+
+        found += [violation for rule in seccomp.RULES for violation in rule(spec)]
+    found += _null_bytes(spec, text)
+    if found:
+        raise InvalidSpec(violations=_with_lines(found, text, CONFIG))
+    return spec
+
+
+def _shaped(text: str) -> Spec:
+    """The configuration of a text. Raises InvalidSpec for what breaks the schema, OrlopError."""
     document = jsontext.loads(text, name=CONFIG)
     tolerance.apply(document, text)
     if not _compiled("config")(document):
         _reject(document, "config", text, CONFIG)
     spec: Spec = document  # type: ignore[assignment]  # has the shape, says the check
-    found = rules.missing_to_run(spec) + rules.violations(spec)
-    if "\\u0000" in text:
-        found += rules.document.strings_have_no_null_bytes(spec)
-    return spec, found
+    return spec
+
+
+def _null_bytes(document: Spec | Process, text: str) -> list[Violation]:
+    if "\\u0000" not in text:
+        return []
+    from spec.rules.document import strings_have_no_null_bytes
+
+    return list(strings_have_no_null_bytes(document))
 
 
 def load_process(path: str) -> Process:
@@ -104,9 +143,7 @@ def parse_process(data: bytes, name: str) -> Process:
     if not _compiled("process")(document):
         _reject(document, "process", text, name)
     process: Process = document  # type: ignore[assignment]  # has the shape, says the check
-    found = rules.process_violations(process, "")
-    if "\\u0000" in text:
-        found += rules.document.strings_have_no_null_bytes(process)
+    found = process_rules.violations(process, "") + _null_bytes(process, text)
     if found:
         raise InvalidSpec(violations=_with_lines(found, text, name))
     return process
@@ -125,9 +162,11 @@ def check(document: object) -> tuple[list[Violation], list[Violation]]:
 
         return violations(document), []
     spec: Spec = document  # type: ignore[assignment]  # has the shape, says the check
-    found = rules.violations(spec)
-    found += rules.document.strings_have_no_null_bytes(spec)
-    return found, rules.warnings(spec)
+    from spec.rules import config
+    from spec.rules.document import strings_have_no_null_bytes
+
+    found = [*config.violations(spec), *strings_have_no_null_bytes(spec)]
+    return found, config.warnings(spec)
 
 
 def _read_config(path: str) -> str:

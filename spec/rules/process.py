@@ -261,3 +261,19 @@ RULES = (
     affinity_is_a_list,
 )
 WARNINGS = (capabilities_are_known, capabilities_can_be_granted)
+
+
+def violations(process: Process, at: str) -> list[Violation]:
+    """Return what the rules find wrong with a process.
+
+    `at` is its JSON pointer, "" for a process file.
+    """
+    return [violation for rule in RULES for violation in rule(process, at)]
+
+
+def warnings(process: Process, at: str) -> list[Violation]:
+    """Return what of a process will have no effect.
+
+    `at` is its JSON pointer, "" for a process file.
+    """
+    return [violation for rule in WARNINGS for violation in rule(process, at)]

@@ -274,6 +274,34 @@ class TestProcessFile:
         assert "--process" in message
 
 
+class TestChangedConfiguration:
+    """config.json is read at each exec; what it says by then."""
+
+    def test_a_process_has_what_it_says_now(self, running: Container) -> None:
+        running.bundle.process["cwd"] = "/bin"
+        running.bundle.write()
+        assert running.exec("cwd").stdout == "/bin\n"
+
+    def test_what_concerns_no_further_process_is_not_looked_at(self, running: Container) -> None:
+        running.bundle.spec["hooks"] = {"prestart": [{"path": "not absolute"}]}
+        running.bundle.write()
+        assert running.exec("cwd").stdout == "/\n"
+
+    def test_what_does_is(self, running: Container, refuse: Refusal) -> None:
+        spec = running.bundle.spec
+        running.bundle.process["oomScoreAdj"] = 2000
+        spec["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", "defaultErrnoRet": 1}
+        running.bundle.process["env"] = ["A=\0"]
+        running.bundle.write()
+        message = refuse("exec", running.id, "/bin/probe", "true", status=255)
+        for pointer in ("/process/oomScoreAdj", "/linux/seccomp/defaultErrnoRet", "/process/env/0"):
+            assert pointer in message
+        spec["linux"]["seccomp"] = {"defaultAction": 1}
+        running.bundle.write()
+        message = refuse("exec", running.id, "/bin/probe", "true", status=255)
+        assert "/linux/seccomp/defaultAction" in message
+
+
 class TestDetach:
     """`--detach`."""
 

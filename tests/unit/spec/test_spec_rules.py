@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from spec import rules
-from spec.rules import document
+from spec.rules import config as rules
+from spec.rules import document, process
 from spec.rules.sysctl import dotted
 from spec.template import default_spec
 
@@ -365,7 +365,7 @@ GOOD: list[dict[str, Any]] = [
     program(env=["A=", "B==", "A=again"], cwd="/home/user"),
     program(consoleSize={"height": 10**9, "width": 1}),
     program(terminal=True, consoleSize={"height": 65535, "width": 80}),
-    program(rlimits=[rlimit(kind, 2**64 - 1, 2**64 - 1) for kind in sorted(rules.process.RLIMITS)]),
+    program(rlimits=[rlimit(kind, 2**64 - 1, 2**64 - 1) for kind in sorted(process.RLIMITS)]),
     program(oomScoreAdj=-1000),
     scheduler("SCHED_OTHER", nice=-20),
     scheduler("SCHED_FIFO", priority=99),
@@ -431,24 +431,22 @@ def test_rules_let_pass(spec: dict[str, Any]) -> None:
 
 
 def test_every_rule_has_a_failing_example() -> None:
-    every = [*rules.RULES, *rules.process.RULES, rules.process.ids_are_mapped]
+    every = [*rules.RULES, *process.RULES, process.ids_are_mapped]
     quiet = {rule.__name__ for rule in every}
     for _, spec in BAD:
         for rule in rules.RULES:
             if list(rule(spec)):  # type: ignore[arg-type]
                 quiet.discard(rule.__name__)
         if "process" in spec:
-            for part in rules.process.RULES:
+            for part in process.RULES:
                 if list(part(spec["process"], "")):
                     quiet.discard(part.__name__)
-            if list(rules.process.ids_are_mapped(spec)):  # type: ignore[arg-type]
+            if list(process.ids_are_mapped(spec)):  # type: ignore[arg-type]
                 quiet.discard("ids_are_mapped")
     assert quiet == set()
 
 
-@pytest.mark.parametrize(
-    "rule", [*rules.RULES, *rules.WARNINGS, *rules.process.RULES, *rules.process.WARNINGS]
-)
+@pytest.mark.parametrize("rule", [*rules.RULES, *rules.WARNINGS, *process.RULES, *process.WARNINGS])
 def test_every_rule_names_its_source(rule: Any) -> None:  # noqa: ANN401 (two kinds of rule)
     assert any(mark in rule.__doc__ for mark in (".md", "(7)", "(2)", "(5)", ".rst", "SemVer"))
 
