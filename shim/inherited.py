@@ -107,9 +107,10 @@ def _ignore(pid: int) -> str:
 
 
 def _ignored(process: str) -> set[int]:
+    """But for the C library's own, which it lets nobody change: its posix_spawn(3) ignores them."""
     _, _, rest = files.read(f"/proc/{process}/status").partition("SigIgn:")
     mask = int(rest.split(maxsplit=1)[0], 16)
-    return {number for number in range(1, _signal.NSIG) if mask >> (number - 1) & 1}
+    return {number for number in _signal.valid_signals() if mask >> (number - 1) & 1}
 
 
 def _memberships(process: str) -> list[Membership]:
