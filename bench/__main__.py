@@ -25,7 +25,7 @@ def main(argv: list[str]) -> int:
         "--only", metavar="THEME,...", default=",".join(THEMES), help=", ".join(THEMES)
     )
     parser.add_argument("--rounds", type=int, default=40, help="attempts of each contender")
-    parser.add_argument("--most", type=int, default=500, help="containers at once")
+    parser.add_argument("--most", type=int, default=1000, help="containers at once")
     parser.add_argument(
         "--quick", action="store_true", help="3 rounds, 20 containers: is all there?"
     )

@@ -95,13 +95,14 @@ def _requests(place: Workplace, orlopd: Orlopd, client: Client) -> None:
 
 def _many(place: Workplace, orlopd: Orlopd, client: Client) -> None:
     """Up to place.most containers: what each costs in time and memory, and all of them idle."""
+    place.have_memory()
     took = []
     for number in range(1, place.most + 1):
         bundle = place.bundle(f"many-{number}", "sleep")
         begin = time.perf_counter()
         client.call("container.run", id=f"m{number}", bundle=str(bundle.path))
         took.append((time.perf_counter() - begin) * 1000)
-        if number in (1, 100, place.most):
+        if number in (1, 100, 500, place.most):
             _memory(place, orlopd, number)
     for row, values in zip(GROWTH, (took[:_EDGE], took[-_EDGE:]), strict=True):
         place.results.add(row, _NAME, values)

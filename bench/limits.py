@@ -52,6 +52,7 @@ def _least(place: Workplace, runtime: Runtime) -> int:
 def _grow(place: Workplace, name: str, runtime: Runtime) -> None:
     bundle = place.bundle(f"grow-{name.replace(' ', '-')}", "sleep")
     cgroup = bundle.linux["cgroupsPath"]
+    place.have_memory()
     took, pids, names = [], [], []
     for number in range(place.most):
         bundle.linux["cgroupsPath"] = f"{cgroup}/{number}"
