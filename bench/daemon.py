@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from bench import shims
 from bench.measure import Row, interleave
+from bench.workplace import have_memory
 from tests.supervisor.conftest import Orlopd
 from tests.support import waiting
 
@@ -95,10 +96,10 @@ def _requests(place: Workplace, orlopd: Orlopd, client: Client) -> None:
 
 def _many(place: Workplace, orlopd: Orlopd, client: Client) -> None:
     """Up to place.most containers: what each costs in time and memory, and all of them idle."""
-    place.have_memory()
     took = []
     for number in range(1, place.most + 1):
         bundle = place.bundle(f"many-{number}", "sleep")
+        have_memory()
         begin = time.perf_counter()
         client.call("container.run", id=f"m{number}", bundle=str(bundle.path))
         took.append((time.perf_counter() - begin) * 1000)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from bench.commandline import Runtimes
 from bench.measure import Row
+from bench.workplace import have_memory
 from tests.support import waiting
 
 if TYPE_CHECKING:
@@ -52,11 +53,11 @@ def _least(place: Workplace, runtime: Runtime) -> int:
 def _grow(place: Workplace, name: str, runtime: Runtime) -> None:
     bundle = place.bundle(f"grow-{name.replace(' ', '-')}", "sleep")
     cgroup = bundle.linux["cgroupsPath"]
-    place.have_memory()
     took, pids, names = [], [], []
     for number in range(place.most):
         bundle.linux["cgroupsPath"] = f"{cgroup}/{number}"
         bundle.write()
+        have_memory()
         file = place.directory / "grow.pid"
         names.append(f"g{place.number()}")
         words = ("--bundle", str(bundle.path), "--pid-file", str(file))
