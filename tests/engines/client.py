@@ -52,6 +52,15 @@ class Terminal:
         """Change the window's size, as a terminal emulator does."""
         fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("4H", lines, columns, 0, 0))
 
+    def shows(self, wanted: str, seconds: float) -> bool:
+        """Whether it shows `wanted`, with no pause before that is longer than this."""
+        try:
+            while wanted.encode() not in self._seen and self._read(wanted, seconds):
+                pass
+        except TimeoutError:
+            return False
+        return wanted.encode() in self._seen
+
     def type(self, text: str) -> None:
         """Type `text`."""
         os.write(self._master, text.encode())
@@ -70,8 +79,8 @@ class Terminal:
             pass
         return self._process.wait(waiting.limit(20)), self._seen.decode().replace("\r\n", "\n")
 
-    def _read(self, what: str) -> bool:
-        waiting.readable(self._master, 30, what)
+    def _read(self, what: str, seconds: float = 30) -> bool:
+        waiting.readable(self._master, seconds, what)
         data = b""
         with contextlib.suppress(OSError):  # EIO: the last slave is closed
             data = os.read(self._master, 65536)

@@ -193,8 +193,12 @@ class TestTerminal:
         command = docker.client("run", "--rm", "-it", "--runtime", runtime.name, IMAGE)
         with Terminal([*command, "sh", "-c", resized]) as terminal:
             terminal.until("ready\r\n")
-            terminal.resize(33, 101)
-            terminal.until("33 101\r\n")
+            for columns in range(101, 116):  # docker may begin to listen after the program
+                terminal.resize(33, columns)
+                if terminal.shows(f"33 {columns}\r\n", 2):
+                    break
+            else:
+                pytest.fail("no new size reached it")
             terminal.type("\n")
             assert terminal.end()[0] == 0
 
