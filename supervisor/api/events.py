@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from supervisor import jsonrpc
 from supervisor.api.schemas import FLAG, ID, NUMBER, OBJECT, TEXT
+from supervisor.failure import INVALID_PARAMS, Failure
 from supervisor.method import Method
 
 if TYPE_CHECKING:
@@ -57,8 +58,11 @@ class Events:
 
     async def subscribe(self, call: Call, params: Params) -> object:
         """`events.subscribe`."""
-        number = call.connection.open_stream()
         last = self._store.records.last_event()
+        if params.get("since", 0) > last:
+            text = f"/since: the last event has number {last}; numbers above are of other records"
+            raise Failure(INVALID_PARAMS, text, pointer="/since", last=last)
+        number = call.connection.open_stream()
         stream = _Stream(self._store, call, number, params)
         stream.seen = params.get("since", last)
         call.afterwards.append(lambda: call.connection.begin_stream(number, stream.send()))

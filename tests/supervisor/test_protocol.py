@@ -87,9 +87,15 @@ def test_parameters_by_position_are_refused_with_how_to_pass_them(client: Client
     assert refused["error"]["message"] == "parameters are passed by name, in an object"
 
 
-def test_the_greatest_number_of_an_event_is_one_to_begin_after(client: Client) -> None:
-    client.call("events.subscribe", since=(1 << 53) - 1)
-    assert client.call("system.ping") == "pong"
+@pytest.mark.parametrize("above", [1, (1 << 53) - 1])
+def test_a_number_of_other_records_is_none_to_begin_after(client: Client, above: int) -> None:
+    """Whoever asked for it would hear nothing, and not know."""
+    last = client.call("events.subscribe")["last"]
+    client.call("events.subscribe", since=last)
+    with pytest.raises(Refused) as refused:
+        client.call("events.subscribe", since=max(above, last + 1))
+    assert refused.value.code == failure.INVALID_PARAMS
+    assert (refused.value.data["pointer"], refused.value.data["last"]) == ("/since", last)
 
 
 @pytest.mark.parametrize(
