@@ -7,6 +7,7 @@ looked at, and forks once inside: the child is in the pid namespace, and the cal
 
 from __future__ import annotations
 
+import errno
 import os
 
 from native import plan, syscalls
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from spec.types import CPUAffinity, Process, Spec
 
 lib = plan.lib
+_ENDING = 1000  # milliseconds that an init which loses its namespaces has to be gone
 
 
 class ExecOptions:
@@ -144,13 +146,27 @@ def execute(root: str, container_id: str, wanted: Wanted, options: ExecOptions) 
         try:
             return _launch(container, pidfd, wanted, options)
         except (OrlopError, OSError) as error:
-            if container.status() != "stopped":
+            if not _has_ended(container, pidfd, error):
                 raise
             raise refusal("exec", container_id, "stopped") from error  # meanwhile
         finally:
             os.close(pidfd)
     finally:
         container.close()
+
+
+def _has_ended(container: Container, pidfd: int, error: OrlopError | OSError) -> bool:
+    """Whether it failed because the container has ended meanwhile.
+
+    An init that ends has no namespaces any more before it is seen to have ended (setns(2), ESRCH).
+    """
+    if getattr(error, "errno", 0) == errno.ESRCH:
+        import select
+
+        poll = select.poll()
+        poll.register(pidfd, select.POLLIN)
+        poll.poll(_ENDING)
+    return container.status() == "stopped"
 
 
 def container_spec(container: Container) -> Spec:
