@@ -28,6 +28,7 @@ KEEP_PREFIX = ("LC_", "PYTEST_", "PYTHON")
 TIMED_OUT, BROKEN = 124, 125
 #: What the guest reports when its command has ended: "exit STATUS".
 REPORT_WORDS = 2
+HALTING = 60.0  # seconds that a guest has to halt once its command has ended
 
 
 class Options(argparse.Namespace):
@@ -274,6 +275,7 @@ class Guest:
     def __init__(self, opt: Options, tmp: Path, initrd: Path) -> None:
         self.opt, self.tmp = opt, tmp
         self._report = b""
+        self._has_reported = threading.Event()
         pipes = {name: os.pipe() for name in ("out", "err", "ctl")}
         fds = {name: writer for name, (_, writer) in pipes.items()}
         command = uml_command if opt.fast else qemu_command
@@ -299,13 +301,13 @@ class Guest:
 
     def _read_report(self, fd: int) -> None:
         with open(fd, "rb") as file:
-            self._report = file.read()
+            self._report = file.readline()
+            self._has_reported.set()
+            file.read()  # the guest waits for nobody
 
     def status(self) -> int:
         """Wait for the guest's end; the command's status, TIMED_OUT or BROKEN."""
-        try:
-            self.process.wait(self.opt.timeout)
-        except subprocess.TimeoutExpired:
+        if not self._ends():
             seconds = f"{self.opt.timeout:g}"
             print(f"run_in_vm: no end after {seconds} s, guest killed", file=sys.stderr)
             return TIMED_OUT
@@ -320,6 +322,18 @@ class Guest:
                 lines = (self.tmp / name).read_text(errors="replace").splitlines()
                 sys.stderr.write("".join(f"{name}: {line}\n" for line in lines[-25:]))
         return BROKEN
+
+    def _ends(self) -> bool:
+        """Whether it ends in time.
+
+        User Mode Linux sometimes spins after "System halted": who has reported is killed then.
+        """
+        if self._has_reported.wait(self.opt.timeout):
+            try:
+                self.process.wait(HALTING)
+            except subprocess.TimeoutExpired:
+                self.stop()
+        return self.process.poll() is not None
 
     def stop(self) -> None:
         """Kill the guest if it still runs."""
