@@ -148,7 +148,7 @@ def test_workers_do_one_work_after_another(shim: Shim, bundle: Bundle, template:
     client = template.fork(shim)
     shim.create(client)
     client.call("Start", id=shim.id)
-    before: set[int] = set()
+    workers: set[int] = set()
     for number in range(40):
         name = str(number)
         client.call("Exec", id=shim.id, exec_id=name, spec=EXEC)
@@ -157,10 +157,8 @@ def test_workers_do_one_work_after_another(shim: Shim, bundle: Bundle, template:
         client.call("Kill", id=shim.id, exec_id=name, signal=9)
         assert client.call("Wait", id=shim.id, exec_id=name)["exit_status"] == 137
         client.call("Delete", id=shim.id, exec_id=name)
-        if number == 10:
-            before = set(template.workers())
-    assert set(template.workers()) == before
-    assert len(before) <= 6
+        workers |= set(template.workers())
+    assert len(workers) <= 10  # some are made when all are at work: not one for each
     shim.end(client)
 
 
