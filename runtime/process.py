@@ -220,6 +220,18 @@ def environment(context: Context) -> list[str]:
     return list(last.values())
 
 
+def terminal(context: Context, *, bind: bool = True) -> None:
+    """The terminal of the process, with its size."""
+    if not context.process.get("terminal"):
+        return
+    size = context.process.get("consoleSize")
+    rows, columns = (size["height"], size["width"]) if size else (0, 0)
+    text = f"terminal {columns}x{rows}" if size else "terminal"
+    path = "/dev/console" if bind else ""
+    numbers = [rows, columns]
+    context.add(Op(lib.OP_CONSOLE, text, path, pointer="/process/terminal", numbers=numbers))
+
+
 def home(context: Context) -> None:
     """HOME where `process.env` has none: from the image's own /etc/passwd, as runc and crun do."""
     if not any(entry.startswith("HOME=") and entry != "HOME=" for entry in environment(context)):
@@ -260,15 +272,3 @@ def execute(context: Context) -> None:
 def _quoted(word: str) -> str:
     plain = word and all(c.isalnum() or c in "@%+=:,./-_" for c in word)
     return word if plain else "'" + word.replace("'", "'\"'\"'").replace("\n", "\\n") + "'"
-
-
-def terminal(context: Context, *, bind: bool = True) -> None:
-    """The terminal of the process, with its size."""
-    if not context.process.get("terminal"):
-        return
-    size = context.process.get("consoleSize")
-    rows, columns = (size["height"], size["width"]) if size else (0, 0)
-    text = f"terminal {columns}x{rows}" if size else "terminal"
-    path = "/dev/console" if bind else ""
-    numbers = [rows, columns]
-    context.add(Op(lib.OP_CONSOLE, text, path, pointer="/process/terminal", numbers=numbers))

@@ -36,13 +36,15 @@ class Lines:
 
     def flush(self) -> bytes:
         """The entry of what has no end of line yet: a part, which goes on in the next."""
-        rest, self._rest = self._rest, b""
-        return self._entry(rest, _now(), whole=False) if rest else b""
+        return self._rest_as(whole=False)
 
     def end(self) -> bytes:
         """The entry of what has no end of line."""
+        return self._rest_as(whole=not self._is_cri)
+
+    def _rest_as(self, *, whole: bool) -> bytes:
         rest, self._rest = self._rest, b""
-        return self._entry(rest, _now(), whole=not self._is_cri) if rest else b""
+        return self._entry(rest, _now(), whole=whole) if rest else b""
 
     def _whole(self, head: bytes, at: str) -> bytes:
         lines = head.split(b"\n")

@@ -89,14 +89,22 @@ def remove_parents(path: str, count: int) -> None:
     """Remove the nearest `count` cgroups above one, up to the first in use. Raises OSError.
 
     And above them those that `make` made for another: who goes last takes them along. Who is killed
-    between making one and marking it has not marked it: so it is done here, before it is tried.
+    between making one and marking it has not marked it: that is made up for where one is in use.
     """
-    path = above = os.path.dirname(path)
-    for _ in range(count):
-        _mark(above)
-        above = os.path.dirname(above)
+    path, count = _remove_upwards(os.path.dirname(path), count)
+    if count > 0:
+        above = path
+        for _ in range(count):
+            _mark(above)
+            above = os.path.dirname(above)
+        _remove_upwards(path, count)  # who used it may have gone before it was marked
+
+
+def _remove_upwards(path: str, count: int) -> tuple[str, int]:
+    """The first that stays, and how many are left of `count`."""
     while (count > 0 or _is_marked(path)) and _rmdir(path, None):
         path, count = os.path.dirname(path), count - 1
+    return path, count
 
 
 def _mark(path: str) -> None:

@@ -151,6 +151,7 @@ def test_what_a_request_began_goes_on_without_its_client(
 def test_nothing_is_said_of_a_failure_that_nobody_waits_for(
     client: Client, bundle: Bundle, tmp_path: Path
 ) -> None:
+    """By orlopd: what it says is looked at when it has ended (the fixture)."""
     hook = tmp_path / "hook"
     hook.write_text(f"#!/bin/sh\nread x < {tmp_path}/go\nexit 1\n")
     hook.chmod(0o755)
@@ -164,7 +165,7 @@ def test_nothing_is_said_of_a_failure_that_nobody_waits_for(
     deadline = time.monotonic() + limit(20)
     while client.call("container.list"):
         assert time.monotonic() < deadline
-        time.sleep(0.01)  # and orlopd's end finds that it said nothing
+        time.sleep(0.01)  # looked at again and again: no event tells of one that never came to be
 
 
 def test_a_client_that_sends_no_more_is_answered(orlopd: Orlopd) -> None:
