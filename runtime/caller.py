@@ -12,9 +12,11 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from runtime.foreground import Foreground
+
+    Spawned = Callable[[], tuple[int, int]]
 
 
 class Caller:
@@ -46,11 +48,16 @@ class Caller:
         clone_flags: int,
         cgroup: int,
         flags: int,
-    ) -> tuple[int, int]:
-        """Start an init, see native.syscalls.spawn."""
+    ) -> Spawned:
+        """Start an init, see native.syscalls.spawn.
+
+        What is returned waits until it is there, and returns its pid and pidfd; it may be called
+        once, before anything else is asked of the caller. Both raise OSError.
+        """
         from native import syscalls
 
-        return syscalls.spawn(executable, fds, base, clone_flags, cgroup, flags)
+        spawned = syscalls.spawn(executable, fds, base, clone_flags, cgroup, flags)
+        return lambda: spawned
 
     def run(
         self,

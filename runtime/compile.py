@@ -75,13 +75,26 @@ STAGES: tuple[tuple[Callable[[Context], None], bool], ...] = (
 )
 
 
-def compile_container(
+def begin(
     spec: Spec, facts: Facts, request: Request, seccomp_filter: Filter | None = None
-) -> Plan:
-    """The plan of a container. Raises Unsupported where the spec asks for what is not there yet."""
+) -> Context:
+    """A plan with what the init is cloned with, and no operation yet."""
     context = Context(spec, facts, request, seccomp_filter)
+    namespaces.clone(context)
+    return context
+
+
+def complete(context: Context) -> Plan:
+    """The same with all operations. Raises Unsupported: the spec asks for what is not there."""
     own_mounts = context.is_new("mount")
     for stage, needs_mounts in STAGES:
         if own_mounts or not needs_mounts:
             stage(context)
     return context.plan
+
+
+def compile_container(
+    spec: Spec, facts: Facts, request: Request, seccomp_filter: Filter | None = None
+) -> Plan:
+    """The plan of a container. Raises Unsupported."""
+    return complete(begin(spec, facts, request, seccomp_filter))

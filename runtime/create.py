@@ -21,7 +21,7 @@ from runtime import (
     steps,
     sysctl,
 )
-from runtime.compile import compile_container
+from runtime.compile import begin, complete
 from runtime.container import exists
 from runtime.descriptors import Table
 from runtime.errors import AlreadyExists, PlanFailed
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from native.plan import Plan
     from runtime.cgroups.cgroup import Cgroup
+    from runtime.context import Context
     from runtime.intelrdt import Group
     from runtime.seccomp import Filter
     from spec.bundle import Bundle
@@ -229,29 +230,60 @@ class _Creation:
             self._cgroup_made()
         if self.resctrl is not None:
             self.resctrl.create(self.spec["linux"]["intelRdt"])
-        steps.begin("compile the plan")
         request = prepare.request_for(self.record.id, self.bundle.rootfs, self.cgroup, self.resctrl)
         request.bundle = self.bundle.path
         request.new_keyring = self.options.new_keyring
         request.no_pivot = self.options.no_pivot
         request.listen_fds = self.options.listen_fds
-        made = compile_container(self.spec, self.facts, request, filter_)
-        if self.options.on_plan is not None:
-            self.options.on_plan(made)
+        context = begin(self.spec, self.facts, request, filter_)
+        launch = self._launch(context)  # makes namespaces while the rest is compiled
         table = Table()
-        cgroup_fd = -1
         try:
+            steps.begin("compile the plan")
+            made = complete(context)
+            if self.options.on_plan is not None:
+                self.options.on_plan(made)
             steps.begin("open descriptors")
-            into = request.clone_into_cgroup
-            table.open(made, self.directory.fd, self.cgroup, cloned=into)
-            if into:
-                fd = self.cgroup.clone_fd()
-                cgroup_fd = -1 if fd is None else fd
-            return self._launch(made, table.numbers, cgroup_fd)
+            table.open(made, self.directory.fd, self.cgroup, cloned=request.clone_into_cgroup)
+            self._start(launch, table.numbers)
+        except BaseException:
+            launch.abandon()
+            raise
         finally:
             table.close()
-            if cgroup_fd >= 0:
-                os.close(cgroup_fd)
+        if launch.pidfd >= 0:
+            os.close(launch.pidfd)
+        return launch.pid
+
+    def _launch(self, context: Context) -> Launch:
+        fd = self.cgroup.clone_fd() if context.request.clone_into_cgroup else None
+        try:
+            return Launch(
+                context.plan,
+                stdio=self.options.stdio,
+                preserved=self.options.preserved,
+                cgroup=-1 if fd is None else fd,
+            )
+        except PlanFailed as error:
+            self._judge(error)
+            raise
+        finally:
+            if fd is not None:
+                os.close(fd)
+
+    def _start(self, launch: Launch, opened: dict[str, int]) -> None:
+        try:
+            launch.start(self._handlers(), opened)
+        except (InitDied, PlanFailed) as error:
+            self._judge(error)
+            raise
+
+    def _judge(self, error: InitDied | PlanFailed) -> None:
+        """Raise OrlopError where the memory limit is the reason."""
+        if self._lacked_memory(error):
+            where = "/linux/resources/memory/limit"
+            text = "out of memory before the container was ready"
+            raise OrlopError(text, pointer=where, hint="raise the limit") from error
 
     def _adopt(self, pid: int) -> None:
         self.cgroup.adopt(pid)
@@ -263,27 +295,6 @@ class _Creation:
 
             delegation.give(self.cgroup, self.spec, self.facts)
         self.record.cgroup = self.cgroup.saved()  # which of it was made; written when it is ready
-
-    def _launch(self, made: Plan, opened: dict[str, int], cgroup_fd: int) -> int:
-        launch = Launch(
-            made,
-            self._handlers(),
-            opened,
-            stdio=self.options.stdio,
-            preserved=self.options.preserved,
-            cgroup=cgroup_fd,
-        )
-        try:
-            launch.start()
-        except (InitDied, PlanFailed) as error:
-            if self._lacked_memory(error):
-                where = "/linux/resources/memory/limit"
-                text = "out of memory before the container was ready"
-                raise OrlopError(text, pointer=where, hint="raise the limit") from error
-            raise
-        if launch.pidfd >= 0:
-            os.close(launch.pidfd)
-        return launch.pid
 
     def _lacked_memory(self, error: InitDied | PlanFailed) -> bool:
         """Whether the init ended because the memory limit is too low for it.

@@ -188,7 +188,6 @@ def _launch(container: Container, pidfd: int, asked: Wanted, options: ExecOption
         stdio.give(options.stdio, wanted, spec.get("linux", {}))
     steps.begin("seccomp filter")
     filter_ = seccomp_filter(spec)
-    steps.begin("compile the plan")
     # clone3 would begin in the cgroup: there is no "before" for the initial affinity then.
     late = bool(wanted.get("execCPUAffinity", {}).get("initial"))
     cgroup = container.cgroup()
@@ -198,8 +197,11 @@ def _launch(container: Container, pidfd: int, asked: Wanted, options: ExecOption
     else:
         place = Place(cgroup, options.sub_cgroup, init.pid, late=late)
     opened: dict[str, int] = {}
+    launch = None
     try:
         context = _context(spec, wanted, joined, filter_, _request(container))
+        launch = _begin(context.plan, place, options)
+        steps.begin("compile the plan")
         context.request.resctrl = _open_resctrl(container, opened)
         context.request.scope = attaches
         context.request.is_awaited = options.pidfd is not None
@@ -210,7 +212,11 @@ def _launch(container: Container, pidfd: int, asked: Wanted, options: ExecOption
         if cgroup is not None and attaches:
             handlers.scope = _attaching(cgroup, options.sub_cgroup)
         joins = {f"cgroup/{name}": fd for name, fd in place.join_fds.items()}
-        launch = _start(made, handlers, {"init": pidfd, **joins, **opened}, place, options)
+        launch = _finish(launch, made, handlers, {"init": pidfd, **joins, **opened}, place, options)
+    except BaseException:
+        if launch is not None:
+            launch.abandon()
+        raise
     finally:
         place.close()
         for fd in opened.values():
@@ -239,27 +245,39 @@ def _open_resctrl(container: Container, opened: dict[str, int]) -> list[str]:
     return directories
 
 
-def _start(
-    made: Plan, handlers: Handlers, opened: dict[str, int], place: Place, options: ExecOptions
-) -> Launch:
-    """Start the process in its place, or where the container's init is."""
+def _begin(made: Plan, place: Place, options: ExecOptions) -> Launch:
+    """Have the process started in its place, or where the container's init is."""
     while True:
-        launch = Launch(
-            made,
-            handlers,
-            opened,
-            stdio=options.stdio,
-            preserved=options.preserved,
-            cgroup=place.clone_fd,
-            spawn_flags=syscalls.SPAWN_NO_VFORK if options.ignore_paused else 0,
-        )
         try:
-            launch.start()
+            return Launch(
+                made,
+                stdio=options.stdio,
+                preserved=options.preserved,
+                cgroup=place.clone_fd,
+                spawn_flags=syscalls.SPAWN_NO_VFORK if options.ignore_paused else 0,
+            )
         except PlanFailed as error:
             if place.followed or not place.follow_init(error):
                 raise
-        else:
-            return launch
+
+
+def _finish(
+    launch: Launch,
+    made: Plan,
+    handlers: Handlers,
+    opened: dict[str, int],
+    place: Place,
+    options: ExecOptions,
+) -> Launch:
+    """Give it its plan. Where it could not be started, as is known only now perhaps: another."""
+    try:
+        launch.start(handlers, opened)
+    except PlanFailed as error:
+        if place.followed or not place.follow_init(error):
+            raise
+        launch = _begin(made, place, options)
+        launch.start(handlers, opened)
+    return launch
 
 
 def _attaching(cgroup: Cgroup, sub: Sub) -> Callable[[int], None]:

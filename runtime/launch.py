@@ -9,12 +9,14 @@ from __future__ import annotations
 import _socket
 import os
 import sys
+from _struct import Struct
 
 from native import plan
 from native.executable import sealed_init
 from native.memory_file import memory_file
 from native.plan import ANSWER, MESSAGE, Message
 from runtime import caller, explain, steps
+from runtime.errors import PlanFailed
 from spec.errors import OrlopError
 
 TYPE_CHECKING = False
@@ -22,10 +24,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from native.plan import Plan
+    from runtime.caller import Spawned
     from spec.types import Status
 
 lib = plan.lib
 _SCM_SPACE = _socket.CMSG_SPACE(4)
+_INT = Struct("=i")
 
 
 class Handlers:
@@ -70,35 +74,53 @@ class Launch:
 
     def __init__(
         self,
-        made: Plan,
-        handlers: Handlers,
-        descriptors: Mapping[str, int],
+        plan: Plan,
         *,
         stdio: Sequence[int] = (0, 1, 2),
         preserved: Sequence[int] = (),
         cgroup: int = -1,
         spawn_flags: int = 0,
     ) -> None:
-        self._plan = made
-        self._handlers = handlers
-        self._descriptors = descriptors
-        self._container_fds = [*stdio, *preserved]
-        self._cgroup = cgroup
-        self._spawn_flags = made.spawn_flags | spawn_flags
-        self._channel: _socket.socket | None = None
+        """Have the init started, as far as it goes without its plan, which may lack operations.
+
+        cgroup: descriptor of one of v2 to start in. Raises PlanFailed.
+        """
+        steps.begin("start the init")
+        self._plan = plan
+        self._handlers = Handlers()
         self.pid = 0
         self.pidfd = -1
         self._first_pid = 0
-
-    def start(self) -> None:
-        """Spawn the init and serve it until it is ready. On any failure nothing of it is left."""
-        ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
-        self._channel = ours
+        self._channel, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
         try:
-            try:
-                self._spawn(theirs.fileno())
-            finally:
-                theirs.close()
+            self._spawned: Spawned | None = self._spawn(
+                [*stdio, *preserved, theirs.fileno()], cgroup, plan.spawn_flags | spawn_flags
+            )
+        except BaseException:
+            self._channel.close()
+            raise
+        finally:
+            theirs.close()
+
+    def _spawn(self, fds: Sequence[int], cgroup: int, flags: int) -> Spawned:
+        clone_flags = self._plan.clone_flags
+        init = sealed_init()
+        try:
+            return caller.current.spawn(init, fds, len(fds) - 1, clone_flags, cgroup, flags)
+        except OSError as error:
+            raise explain.spawn_failure(error, clone_flags) from error
+        finally:
+            os.close(init)
+
+    def start(self, handlers: Handlers, descriptors: Mapping[str, int]) -> None:
+        """Give the init its plan, and serve it until it is ready.
+
+        On any failure nothing of it is left. To be called once. Raises PlanFailed, InitDied.
+        """
+        self._handlers = handlers
+        try:
+            self._send_plan(descriptors)
+            self._await_spawned()
             steps.begin("wait for the init")
             while not self._serve():
                 pass
@@ -106,34 +128,34 @@ class Launch:
             self.abandon()
             raise
         finally:
-            ours.close()
+            self._channel.close()
             self._reap_first_stage()
 
-    def _spawn(self, channel: int) -> None:
-        steps.begin("start the init")
+    def _send_plan(self, descriptors: Mapping[str, int]) -> None:
+        steps.begin("hand over the plan")
         clock = steps.watch_init(self._plan)
-        descriptors = self._descriptors if clock < 0 else {**self._descriptors, "clock": clock}
-        init = sealed_init()
-        plan_fd = -1
+        if clock >= 0:
+            descriptors = {**descriptors, "clock": clock}
+        packed = memory_file("orlop-plan", self._plan.pack())
         try:
-            plan_fd = memory_file("orlop-plan", self._plan.pack())
-            table = [descriptors[name] for name in self._plan.descriptors()]
-            fds = [*self._container_fds, channel, plan_fd, *table]
-            self.pid, self.pidfd = caller.current.spawn(
-                init,
-                fds,
-                len(self._container_fds),
-                self._plan.clone_flags,
-                self._cgroup,
-                self._spawn_flags,
-            )
-            self._first_pid = self.pid
-        except OSError as error:
-            raise explain.spawn_failure(error, self._plan.clone_flags) from error
+            fds = [packed, *(descriptors[name] for name in self._plan.descriptors())]
+            rights = b"".join(map(_INT.pack, fds))
+            control = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)]
+            self._channel.sendmsg([_INT.pack(len(fds))], control)
+        except BrokenPipeError:
+            pass  # it has not come to be, or is gone: that is to be seen next
         finally:
-            os.close(init)
-            if plan_fd >= 0:
-                os.close(plan_fd)
+            os.close(packed)
+
+    def _await_spawned(self) -> None:
+        """The answer of whoever starts it."""
+        spawned, self._spawned = self._spawned, None
+        if spawned is not None:
+            try:
+                self.pid, self.pidfd = spawned()
+            except OSError as error:
+                raise explain.spawn_failure(error, self._plan.clone_flags) from error
+            self._first_pid = self.pid
 
     def _serve(self) -> bool:
         """One message; True at the end of the channel's use."""
@@ -197,7 +219,6 @@ class Launch:
         raise OrlopError(f"the init asks for sync {what}, which nobody answers")
 
     def _receive(self) -> tuple[Message | None, int]:
-        assert self._channel is not None  # noqa: S101 - for the type checker: start() made it
         data, control, _, _ = self._channel.recvmsg(
             MESSAGE.size, _SCM_SPACE, _socket.MSG_CMSG_CLOEXEC
         )
@@ -208,7 +229,6 @@ class Launch:
         return (Message(data) if data else None), fd
 
     def _reply(self, fd: int) -> None:
-        assert self._channel is not None  # noqa: S101 - as above
         control = []
         if fd >= 0:
             payload = fd.to_bytes(4, sys.byteorder)
@@ -232,6 +252,11 @@ class Launch:
 
     def abandon(self) -> None:
         """Kill whatever was started, and wait for it: its end tells us that its cgroup is empty."""
+        self._channel.close()
+        try:
+            self._await_spawned()
+        except PlanFailed:
+            return
         if self.pid and self.pidfd >= 0:
             try:
                 os.kill(self.pid, 9)  # our child, not waited for: the pid is its own

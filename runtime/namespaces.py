@@ -48,29 +48,39 @@ def pointer(context: Context, namespace: str) -> str:
     return "/linux/namespaces"
 
 
-def enter(context: Context) -> None:
-    """Operations up to the point where the init is in all its namespaces, and root there."""
+def clone(context: Context) -> None:
+    """What the init is cloned with. It needs no more to be started; the rest follows."""
     plan_ = context.plan
+    made, joined, cloned = _sorted(context)
+    if needs_second_stage(made, joined):
+        plan_.stages = 2
+        return
+    plan_.clone_flags = _flags(cloned)
+    if "user" in made:
+        plan_.spawn_flags |= syscalls.SPAWN_KEEP_CAPABILITIES
+
+
+def _sorted(context: Context) -> tuple[list[str], list[str], list[str]]:
+    """Namespaces that are made, those that are joined, and of the former those that clone makes."""
     made = [name for name, path in context.namespaces.items() if not path]
     joined = [name for name, path in context.namespaces.items() if path]
     # The time namespace is made later (its offsets), the cgroup namespace in the right cgroup.
     cloned = [name for name in made if name not in ("time", "cgroup")]
     if "cgroup" in made and context.request.clone_into_cgroup and not context.request.cgroups:
         cloned.append("cgroup")
-    if needs_second_stage(made, joined):
+    return made, joined, cloned
+
+
+def enter(context: Context) -> None:
+    """Operations up to the point where the init is in all its namespaces, and root there."""
+    made, joined, cloned = _sorted(context)
+    is_second = context.plan.stages > 1
+    if is_second or "user" not in made:
         _non_dumpable(context)
-        _join_cgroups(context)
-        _join(context, joined)
+    _join_cgroups(context)
+    _join(context, joined)
+    if is_second:
         context.add(Op(lib.OP_FORK, _names(cloned), numbers=[_flags(cloned)]))
-        plan_.stages = 2
-    else:
-        plan_.clone_flags = _flags(cloned)
-        if "user" in made:
-            plan_.spawn_flags |= syscalls.SPAWN_KEEP_CAPABILITIES
-        else:
-            _non_dumpable(context)
-        _join_cgroups(context)
-        _join(context, joined)
     if "cgroup" in made and "cgroup" not in cloned:
         text, flags = "cgroup namespace", [FLAGS["cgroup"]]
         context.add(Op(lib.OP_UNSHARE, text, pointer=pointer(context, "cgroup"), numbers=flags))

@@ -25,6 +25,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from runtime.caller import Spawned
+
 lib = plan.lib
 OP = Struct("=II6q")
 ANSWER = Struct("=qi52s")
@@ -185,6 +187,10 @@ class Connection:
         Raises OSError, with the call that failed there as its text.
         """
         self.tell(kind, numbers, fds, table)
+        return self.answer()
+
+    def answer(self) -> tuple[int, int]:
+        """The answer to what was told last. Raises as `ask` does."""
         data, control, _, _ = self.socket.recvmsg(ANSWER.size, _FDS_SPACE, _socket.MSG_CMSG_CLOEXEC)
         if not data:
             _end_with_caller()
@@ -282,7 +288,7 @@ class RemoteCaller(caller.Caller):
         clone_flags: int,
         cgroup: int,
         flags: int,
-    ) -> tuple[int, int]:
+    ) -> Spawned:
         """See Caller."""
         sent = [executable, *([cgroup] if cgroup >= 0 else [])]
         table = []
@@ -290,8 +296,8 @@ class RemoteCaller(caller.Caller):
             table.append(len(sent) if fd >= 0 else -1)
             if fd >= 0:
                 sent.append(fd)
-        numbers = [clone_flags, flags, base, cgroup >= 0]
-        return self._connection.ask(lib.CALL_SPAWN, numbers, sent, table)
+        self._connection.tell(lib.CALL_SPAWN, [clone_flags, flags, base, cgroup >= 0], sent, table)
+        return self._connection.answer
 
     def run(
         self,

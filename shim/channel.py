@@ -73,7 +73,15 @@ class Channel:
 
         Raises OSError, with the call that failed there as its text; ConnectionError: it has gone.
         """
+        self.request(what, arguments, fds)
+        return self.answer()
+
+    def request(self, what: str, arguments: object, fds: Sequence[int] = ()) -> None:
+        """Have the shim do something; `answer` comes before the next request. Raises OSError."""
         send(self._socket, (ASK, (what, arguments)), fds)
+
+    def answer(self) -> tuple[Any, int]:
+        """The answer to the last request. Raises as `ask` does."""
         answer, received = receive(self._socket)
         if answer is None:
             raise ConnectionResetError

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
+    from runtime.caller import Spawned
     from shim.title import Title
 
 
@@ -111,7 +112,7 @@ class _Shim(caller.Caller):
         clone_flags: int,
         cgroup: int,
         flags: int,
-    ) -> tuple[int, int]:
+    ) -> Spawned:
         """See Caller."""
         sent = [executable]
         table = []
@@ -122,7 +123,8 @@ class _Shim(caller.Caller):
         place = len(sent) if cgroup >= 0 else -1
         if cgroup >= 0:
             sent.append(cgroup)
-        return self._shim.ask("spawn", (table, base, clone_flags, place, flags), sent)
+        self._shim.request("spawn", (table, base, clone_flags, place, flags), sent)
+        return self._shim.answer
 
     def run(
         self,

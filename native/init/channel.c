@@ -3,6 +3,7 @@
  * The channel to the parent, and later to the caller of `start`.
  *
  *   init                                parent
+ *    | <-- count + plan, its table ------- |   once it is compiled: the init is there before
  *    | -- KIND_STAGE pid (OP_FORK) ------> |   waits for this one, reaps the first stage
  *    | -- KIND_SYNC what [+ fd] ---------> |   does its part
  *    | <-- plan_answer [+ state file] ---- |
@@ -39,7 +40,14 @@ struct control_fd { /* struct cmsghdr with one descriptor; lengths as CMSG_LEN, 
 	int padding;
 };
 
-enum { LEVEL_SOCKET = 1, RIGHTS = 1, NO_SIGNAL = 0x4000, CLOEXEC_FD = 0x40000000 };
+struct control_table { /* the same with the plan and its table */
+	size_t length;
+	int level;
+	int type;
+	int fd[1 + PLAN_MAX_FDS];
+};
+
+enum { LEVEL_SOCKET = 1, RIGHTS = 1, TRUNCATED = 0x8, NO_SIGNAL = 0x4000, CLOEXEC_FD = 0x40000000 };
 
 int send_message(int socket, const struct plan_message *message, int fd)
 {
@@ -55,6 +63,53 @@ int send_message(int socket, const struct plan_message *message, int fd)
 			      SYS(write, socket, message, sizeof(*message));
 	while (r == -EINTR);
 	return r < 0 ? (int)r : 0;
+}
+
+/*
+ * Received descriptors have the lowest numbers that are free, in their order.
+ * Where the container's stdio has a gap they are too low, and never too high.
+ */
+static int place_table(struct context *ctx, const int *fd, uint32_t count)
+{
+	int r, number;
+
+	while (count--) {
+		number = ctx->fd_base + 1 + (int)count;
+		if (fd[count] == number)
+			continue;
+		r = (int)STEP(ctx, dup3, fd[count], number, O_CLOEXEC);
+		if (r < 0)
+			return r;
+		SYS(close, fd[count]);
+	}
+	return 0;
+}
+
+/* What comes first, when the parent has it: the plan and its table, and before them how many. */
+int receive_plan(struct context *ctx)
+{
+	static struct control_table control;
+	uint32_t count = 0;
+	struct iovec vector = { &count, sizeof(count) };
+	struct message_header header = { .vector = &vector, .vectors = 1, .control = &control,
+					 .control_length = sizeof(control) };
+	long r;
+
+	do
+		r = STEP(ctx, recvmsg, ctx->channel, &header, CLOEXEC_FD);
+	while (r == -EINTR);
+	if (r < 0)
+		return (int)r;
+	if (r != sizeof(count)) { /* end of file: the parent is gone, or has nothing for us */
+		ctx->report = -1;
+		return -ECANCELED;
+	}
+	if (!count || count > 1 + PLAN_MAX_FDS)
+		return -EPROTO;
+	if (header.flags & TRUNCATED || header.control_length < offsetof(struct control_table, fd) ||
+	    control.type != RIGHTS || control.length != offsetof(struct control_table, fd) + count * sizeof(int))
+		return -EMFILE; /* RLIMIT_NOFILE: the rest was dropped (unix(7)) */
+	return place_table(ctx, control.fd, count);
 }
 
 static int receive_answer(struct context *ctx, int *fd)

@@ -5,9 +5,10 @@
  *   orlop-init BASE
  *
  * Descriptors: 0-2 the container's stdio, 3..BASE-1 preserved for it, BASE the
- * channel to the parent, BASE+1 the plan, BASE+2.. the plan's table. It
- * decides nothing: an operation that fails ends it (a half-confined process
- * never goes on), after a message that says which one and why.
+ * channel to the parent. Over that comes the plan, as BASE+1, with its table,
+ * BASE+2 and on. It decides nothing: an operation that fails ends it (a
+ * half-confined process never goes on), after a message that says which one
+ * and why.
  */
 #include <linux/mman.h>
 #include <linux/close_range.h>
@@ -279,6 +280,8 @@ int init_main(int argc, char **argv)
 	SYS(umask, 0);
 	SYS(prctl, 15 /* PR_SET_NAME */, "orlop-init", 0, 0, 0);
 	r = (int)STEP(&ctx, close_range, ctx.fd_base, ~0U, CLOSE_RANGE_CLOEXEC);
+	if (!r)
+		r = receive_plan(&ctx);
 	if (!r)
 		r = load_plan(&ctx, ctx.fd_base + 1);
 	if (r < 0) {

@@ -56,6 +56,7 @@ void say(struct context *ctx, const char *detail);
 void close_fd(int *fd);
 
 /* channel.c */
+int receive_plan(struct context *ctx);
 int send_message(int socket, const struct plan_message *message, int fd);
 void report_failure(struct context *ctx, uint32_t index, const struct plan_op *op, int error);
 int sync_parent(struct context *ctx, uint32_t index, uint32_t what, int fd);

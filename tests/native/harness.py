@@ -119,8 +119,9 @@ class _Run:
     ) -> None:
         executable = os.open(program, os.O_RDONLY)
         plan = memory_file("plan", data)
-        table = [*stdio, self.theirs.fileno(), plan, *fds]
+        table = [*stdio, self.theirs.fileno()]
         try:
+            plans.give(self.channel, [plan, *fds])
             self.pid, self.pidfd = syscalls.spawn(
                 executable, table, len(stdio), clone_flags, flags=spawn_flags
             )

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import socket
 import struct
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,12 @@ def _raw(value: str | bytes | Sequence[str]) -> bytes:
         return value
     items = [value] if isinstance(value, str) else value
     return b"".join(item.encode() + b"\0" for item in items)
+
+
+def give(channel: socket.socket, fds: Sequence[int], count: int | None = None) -> None:
+    """Send an init its plan and the plan's table. count: what the message says that there are."""
+    said = struct.pack("=I", len(fds) if count is None else count)
+    socket.send_fds(channel, [said], list(fds))
 
 
 def pack(ops: Sequence[RawOp], fds: int = 0, **changed: int) -> bytes:

@@ -91,8 +91,8 @@ class Worker:
         output = os.memfd_create("output")
         plan = memory_file("plan", data)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        table = [self.null, output, output, theirs.fileno(), plan]
-        table += [self.null, self.directory, self.namespace, output]
+        plans.give(ours, [plan, self.null, self.directory, self.namespace, output])
+        table = [self.null, output, output, theirs.fileno()]
         pid, pidfd = syscalls.spawn(self.program, table, 3, syscalls.CLONE_NEWNS)
         theirs.close()
         problem = self._serve(ours, pidfd)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import socket
 from typing import TYPE_CHECKING
 
@@ -64,7 +65,8 @@ def test_the_end_of_the_parent_ends_the_init(init: Init) -> None:
     program, null = os.open(init.program, os.O_RDONLY), os.open(os.devnull, os.O_RDWR)
     output = os.memfd_create("output")
     try:
-        table = [null, output, output, theirs.fileno(), plan]
+        plans.give(ours, [plan])
+        table = [null, output, output, theirs.fileno()]
         pid, pidfd = syscalls.spawn(program, table, 3, 0)
         theirs.close()
         waiting.readable(ours.fileno(), 20, "the sync")
@@ -75,6 +77,101 @@ def test_the_end_of_the_parent_ends_the_init(init: Init) -> None:
     finally:
         for fd in (plan, program, null, output, pidfd):
             os.close(fd)
+
+
+class Waiting:
+    """An init that was started and has no plan yet."""
+
+    def __init__(self, program: Path, *, stdin: int = 0, most_fds: int = 0) -> None:
+        self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        executable, self.output = os.open(program, os.O_RDONLY), os.memfd_create("output")
+        table = [stdin, self.output, self.output, theirs.fileno()]
+        self.pid, self.pidfd = syscalls.spawn(executable, table, 3, 0)
+        if most_fds:
+            _, hard = resource.prlimit(self.pid, resource.RLIMIT_NOFILE)
+            resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (most_fds, hard))
+        theirs.close()
+        os.close(executable)
+
+    def end(self) -> tuple[int, list[plans.Report], str]:
+        """Its exit status, what it reported, and the output."""
+        waiting.readable(self.pidfd, 20, "the end of the init")
+        status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        reports = []
+        while data := self.channel.recv(4096):
+            reports.append(plans.Report(data))
+        text = os.pread(self.output, 1000, 0).decode()
+        for fd in (self.pidfd, self.output):
+            os.close(fd)
+        self.channel.close()
+        return status, reports, text
+
+
+def test_an_init_waits_for_its_plan(init: Init) -> None:
+    started = Waiting(init.program)
+    plan = memory_file("plan", plans.pack([*shell("echo on")]))
+    plans.give(started.channel, [plan])
+    os.close(plan)
+    assert started.end() == (0, [], "on\n")
+
+
+def test_a_parent_that_ends_before_the_plan_ends_the_init(init: Init) -> None:
+    started = Waiting(init.program)
+    started.channel.shutdown(socket.SHUT_WR)
+    assert started.end() == (1, [], "")
+
+
+def test_the_table_has_its_numbers_where_stdio_has_a_gap(init: Init) -> None:
+    """A descriptor is received under the lowest free number, that of the program's stdin here."""
+    started = Waiting(init.program, stdin=-1)
+    left, right = os.pipe()
+    program = shell("test -e /proc/self/fd/0 || echo none")
+    plan = memory_file("plan", plans.pack([RawOp("OP_CGROUP", fd=1), *program], 2))
+    plans.give(started.channel, [plan, left, right])
+    os.close(right)
+    assert started.end() == (0, [], "none\n")
+    assert os.read(left, 10) == b"0"
+    for fd in (left, plan):
+        os.close(fd)
+
+
+@pytest.mark.parametrize(
+    ("count", "sent", "error"),
+    [
+        (0, 1, errno.EPROTO),
+        (VALUES["PLAN_MAX_FDS"] + 2, VALUES["PLAN_MAX_FDS"] + 2, errno.EPROTO),
+        (2**32 - 1, 1, errno.EPROTO),
+        (2, 1, errno.EMFILE),
+        (1, 2, errno.EMFILE),
+        (1, 0, errno.EMFILE),
+    ],
+)
+def test_what_is_no_plan_is_refused(init: Init, count: int, sent: int, error: int) -> None:
+    started = Waiting(init.program)
+    plan = memory_file("plan", plans.pack([*shell("echo on")]))
+    plans.give(started.channel, [plan] * sent, count)
+    os.close(plan)
+    status, (report,), output = started.end()
+    assert (status, output) == (1, "")
+    assert (report.kind, report.step, report.error) == (VALUES["KIND_FAILED"], "recvmsg", error)
+
+
+def test_a_message_of_another_size_is_no_plan(init: Init) -> None:
+    started = Waiting(init.program)
+    plan = memory_file("plan", plans.pack([*shell("echo on")]))
+    socket.send_fds(started.channel, [b"\1"], [plan])
+    os.close(plan)
+    assert started.end() == (1, [], "")
+
+
+def test_too_few_descriptors_for_the_table_are_told(init: Init) -> None:
+    """What has no room is dropped by the kernel without an error (unix(7))."""
+    started = Waiting(init.program, most_fds=6)
+    plan = memory_file("plan", plans.pack([*shell("echo on")], 4))
+    plans.give(started.channel, [plan, *[0] * 4])
+    os.close(plan)
+    status, (report,), output = started.end()
+    assert (status, report.step, report.error, output) == (1, "recvmsg", errno.EMFILE, "")
 
 
 def start(listener: socket.socket) -> socket.socket:

@@ -18,7 +18,7 @@ import pytest
 from native import syscalls
 from native.memory_file import memory_file
 from tests.native.header import VALUES
-from tests.native.plans import RawOp, pack, shell
+from tests.native.plans import RawOp, give, pack, shell
 from tests.support import waiting
 from tests.support.features import NOBODY, requires
 
@@ -50,12 +50,12 @@ def test_non_dumpable_takes_proc_from_the_user(sanitized: Path, *, dumpable: boo
         shutil.copy(sanitized, program)
         Path(directory).chmod(0o755)
         parent, child = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        give(parent, [plan])
         os.dup2(child.fileno(), base)
-        os.dup2(plan, base + 1)
         process = subprocess.Popen(
-            [program, str(base)], pass_fds=(base, base + 1), user=NOBODY, group=NOBODY
+            [program, str(base)], pass_fds=(base,), user=NOBODY, group=NOBODY
         )
-        for fd in (child.detach(), plan, base, base + 1):
+        for fd in (child.detach(), plan, base):
             os.close(fd)
         try:
             waiting.readable(parent.fileno(), 20, "the sync")
