@@ -147,6 +147,7 @@ def test_plan_waits_for_the_scope_before_it_goes_on(joined: list[str], expected:
     }
     facts = Facts(privileged=True, uid=0, gid=0, kcore=True, cgroup=V2, last_capability=40)
     context = Context(cast("Spec", {"process": {}, "linux": linux}), facts, request)
+    namespaces.clone(context)
     namespaces.enter(context)
     shown = [op.describe() for op in context.plan.ops if op.name != "non-dumpable"]
     assert len(shown) == len(expected), shown
