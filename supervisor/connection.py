@@ -44,6 +44,23 @@ class Call:
         self.afterwards: list[Callable[[], object]] = []
 
 
+class _Running:
+    """A method at work, in the task of its request."""
+
+    def __init__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - for the type checker: a coroutine runs in one
+        self.task: asyncio.Task[Any] = task
+        self.is_cancelled = False
+
+    def cancel(self) -> bool:
+        """End it, once; True."""
+        if not self.is_cancelled:
+            self.is_cancelled = True
+            self.task.cancel()
+        return True
+
+
 class Connection:
     """A client's connection, from its first byte until its last answer."""
 
@@ -60,8 +77,8 @@ class Connection:
         self._sending = asyncio.Lock()
         self._slots = asyncio.Semaphore(REQUESTS)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._running: dict[str, asyncio.Task[object]] = {}
-        self._lasting: set[asyncio.Task[object]] = set()
+        self._running: dict[str, _Running] = {}
+        self._lasting: set[_Running] = set()
         self._streams: dict[int, asyncio.Task[None]] = {}
         self.relays: dict[int, Relay] = {}
         self._stream = 0
@@ -74,7 +91,9 @@ class Connection:
         except (ConnectionError, TimeoutError):
             pass  # it went away
         finally:
-            for task in (*self._lasting, *self._streams.values()):
+            for running in self._lasting:
+                running.cancel()
+            for task in self._streams.values():
                 task.cancel()
             for relay in self.relays.values():
                 relay.close()
@@ -83,8 +102,8 @@ class Connection:
 
     async def end(self) -> None:
         """Answer what is being asked; who waits for something that lasts is told that it is off."""
-        for task in tuple(self._lasting):
-            task.cancel()
+        for running in tuple(self._lasting):
+            running.cancel()
         if self._tasks:
             await asyncio.wait(tuple(self._tasks))
 
@@ -153,9 +172,12 @@ class Connection:
             return [jsonrpc.refusal(None, error)], False
         if len(messages) > 1:
             close_all(descriptors)  # whose would they be?
-        done = await asyncio.gather(
-            *(self._message(message, descriptors, calls) for message in messages)
-        )
+        if not is_batch:
+            done = [await self._message(messages[0], descriptors, calls)]
+        else:  # each in a task of its own, as what can be cancelled
+            done = await asyncio.gather(
+                *(self._message(message, descriptors, calls) for message in messages)
+            )
         return [answer for answer in done if answer is not None], is_batch
 
     async def _message(
@@ -184,27 +206,30 @@ class Connection:
         key = json.dumps(request.id)
         if request.wants_answer and key in self._running:
             raise Failure(failure.INVALID_REQUEST, f"id {key} is of a request not yet answered")
-        task = asyncio.get_running_loop().create_task(_guarded(method, call, request.params))
+        running = _Running()
         if request.wants_answer:
-            self._running[key] = task
+            self._running[key] = running
         if method.lasts:
-            self._lasting.add(task)
+            self._lasting.add(running)
         try:
-            await asyncio.wait({task})
+            return await _guarded(method, call, request.params)
+        except asyncio.CancelledError:
+            if running.is_cancelled:
+                running.task.uncancel()
+            elif running.task.cancelling():
+                raise  # orlopd ends
+            raise Failure(failure.CANCELLED, "cancelled") from None
         finally:
-            self._lasting.discard(task)
-            if self._running.get(key) is task:
+            self._lasting.discard(running)
+            if self._running.get(key) is running:
                 del self._running[key]
-        if task.cancelled():
-            raise Failure(failure.CANCELLED, "cancelled")
-        return task.result()
 
     def _cancel(self, request: Request) -> bool:
         """Cancel a request of this connection; whether there was one."""
         if not jsonrpc.is_id(request.params.get("id")) or request.params.keys() != {"id"}:
             raise Failure(failure.INVALID_PARAMS, "/id: is missing or no id", pointer="/id")
-        task = self._running.get(json.dumps(request.params["id"]))
-        return task is not None and task.cancel()
+        running = self._running.get(json.dumps(request.params["id"]))
+        return running is not None and running.cancel()
 
     # -- streams
 

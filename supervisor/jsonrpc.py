@@ -11,6 +11,7 @@ from supervisor.failure import INVALID_PARAMS, INVALID_REQUEST, PARSE_ERROR, Fai
 
 LINE_LIMIT = 1 << 20  # bytes of a request, or of a batch
 BATCH_LIMIT = 100  # requests of a batch
+_encoder = json.JSONEncoder(separators=(",", ":"))
 _MEMBERS = {"jsonrpc", "method", "params", "id"}
 
 Id = str | int | float | None
@@ -85,7 +86,7 @@ def notification(method: str, params: dict[str, object]) -> dict[str, object]:
 
 def pack(message: object) -> bytes:
     """A message's line; ASCII alone, so that names with lone surrogates pass too."""
-    return json.dumps(message, separators=(",", ":")).encode() + b"\n"
+    return _encoder.encode(message).encode() + b"\n"
 
 
 def _finite(text: str) -> float:
