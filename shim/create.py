@@ -9,6 +9,7 @@ from runtime import state
 from shim import options, ttrpc, works
 from shim.delete import abandon
 from shim.lent import Request
+from shim.start import start_waiting
 from shim.stdio import Paths, Stdio, keep
 from shim.task import Process, Task, find_task
 from shim.ttrpc import RpcError
@@ -48,10 +49,12 @@ def create(daemon: Daemon, call: Call) -> None:
             del daemon.tasks[task.place.id]
             task.close()
             refuse(call, "create", error)
+            start_waiting(task)
             daemon.settle()
             return
         assert isinstance(result, int)  # noqa: S101 - for the type checker
         if task.abandoned:
+            start_waiting(task)
             abandon(task, call)
             return
         _created(task, result, call)
@@ -84,6 +87,7 @@ def _created(task: Task, pid: int, call: Call) -> None:
     if pid:
         task.created(pid)
         task.expect(task.init)
+    start_waiting(task)
 
 
 def add_exec(daemon: Daemon, call: Call) -> None:

@@ -77,13 +77,21 @@ RESIZE = Table(
 )
 CLOSE_IO = Table(Field(1, "id"), Field(2, "exec_id"), Field(3, "stdin", BOOL))
 UPDATE = Table(Field(1, "id"), Field(2, "resources", of=ANY), Field(3, "annotations", MAP))
-EXITED = Table(Field(1, "exit_status", UINT), Field(2, "exited_at", of=TIMESTAMP))
+EXITED = Table(
+    Field(1, "exit_status", UINT),
+    Field(2, "exited_at", of=TIMESTAMP),
+    # ours, for who asks for DETAILS: whether kills were counted, and how many of the container's
+    # processes were killed for want of memory
+    Field(100, "counts_kills", BOOL),
+    Field(101, "oom_kills", UINT),
+)
 STATS = Table(Field(1, "stats", of=ANY))
 CONNECTED = Table(Field(1, "shim_pid", UINT), Field(2, "task_pid", UINT), Field(3, "version"))
 SHUTDOWN = Table(Field(1, "id"), Field(2, "now", BOOL))
 PROCESS_DETAILS = Table(Field(1, "exec_id"))
 
-# metadata of a request that wants details of a failure, and their type in the answer's status
+# metadata of a request that wants details of an exit or a failure, and the type of those of a
+# failure in the answer's status
 DETAILS = "orlop-details"
 FAILURE = "orlop.shim.v1.Failure"
 

@@ -31,6 +31,7 @@ class OomWatch:
         self._cgroup = cgroup
         self._act = act
         self._seen = self._count()
+        self._unseen = 0
         self._is_short = False  # of memory, when it could last be seen
         self._fds: list[int] = []
         paths = cgroup.paths()
@@ -90,7 +91,13 @@ class OomWatch:
             self._act()
         elif unexplained and self._is_short and not self._cgroup.exists():
             self._is_short = False
+            self._unseen = 1
             self._act()
+
+    @property
+    def kills(self) -> int:
+        """How many processes were killed, as far as that was seen."""
+        return self._seen + self._unseen
 
     def _count(self) -> int:
         try:

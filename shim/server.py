@@ -43,17 +43,17 @@ class Call:
         "_answer",
         "_connection",
         "_descriptors",
-        "_wants_details",
         "method",
         "stream",
         "values",
+        "wants_details",
     )
 
     def __init__(
         self, connection: Connection, stream: int, request: Values, values: Values, answer: Table
     ) -> None:
         metadata = request["metadata"]
-        self._wants_details = any(each["key"] == messages.DETAILS for each in metadata)
+        self.wants_details = any(each["key"] == messages.DETAILS for each in metadata)
         self._descriptors = connection.take_descriptors()
         self._connection: Connection | None = connection
         self._answer = answer
@@ -71,7 +71,7 @@ class Call:
         details: as of RpcError.
         """
         status: Values = {"code": code, "message": message}
-        if details and self._wants_details:
+        if details and self.wants_details:
             status["details"] = [{"type_url": messages.FAILURE, "value": details}]
         self._send({"status": status})
 

@@ -32,7 +32,11 @@ _NEVER_RAN = 255  # the exit status of runc exec that failed
 
 
 def start(daemon: Daemon, call: Call) -> None:
-    """Start a process that was created or added."""
+    """Start a process that was created or added; a container that is being made, once it is."""
+    being_made = daemon.tasks.get(call.values["id"])
+    if being_made is not None and being_made.is_being_made and not call.values["exec_id"]:
+        being_made.starts.append(call)
+        return
     task, process = find(daemon.tasks, call)
     if process.running or process.starting or process.end is not None:
         what = "process" if process.exec_id else "container"
@@ -44,6 +48,16 @@ def start(daemon: Daemon, call: Call) -> None:
         _restore(task, task.images, call)
     else:
         _start_init(task, call)
+
+
+def start_waiting(task: Task) -> None:
+    """Serve the calls that came while the container was being made, whatever became of that."""
+    calls, task.starts = task.starts, []
+    for call in calls:
+        try:
+            start(task.daemon, call)
+        except RpcError as error:
+            call.fail(error.code, error.message, error.details)
 
 
 def _start_init(task: Task, call: Call) -> None:

@@ -123,7 +123,7 @@ class Process:
             self.waiting = [other for other in self.waiting if other.is_open]
             self.waiting.append(call)
         else:
-            call.reply(exit_values(self.end))
+            call.reply(self.task.exit_answer(self, self.end, call))
 
 
 class Task:
@@ -140,9 +140,16 @@ class Task:
         self.images: Images | None = None  # what Start is to restore
         self.abandoned = False  # deleted while Create is at work
         self.on_end: Callable[[], None] | None = None
+        self.starts: list[Call] = []  # that came before Create was answered
+        self.oom_kills = 0  # as far as they were counted
         self._oom: OomWatch | None = None
         self._others: str = ""  # "", "ending" or "ended"
         self._patience: Timer | None = None
+
+    @property
+    def is_being_made(self) -> bool:
+        """Whether Create is at work, and wanted."""
+        return not self.is_made and not self.abandoned
 
     def process(self, exec_id: str) -> Process:
         """A process by its exec id. Raises RpcError."""
@@ -209,6 +216,7 @@ class Task:
             process.stdio.exited()
         if self._oom is not None:
             self._oom.check(unexplained=end.status == _KILLED and not process.is_unwanted)
+            self.oom_kills = self._oom.kills
         self.publish(
             "/tasks/exit",
             id=process.exec_id or self.place.id,
@@ -217,7 +225,7 @@ class Task:
         )
         waiting, process.waiting = process.waiting, []
         for call in waiting:
-            call.reply(exit_values(end))
+            call.reply(self.exit_answer(process, end, call))
         if process.exec_id:
             self.exec_ended()
             return
@@ -226,6 +234,13 @@ class Task:
         act, self.on_end = self.on_end, None
         if act is not None:
             act()
+
+    def exit_answer(self, process: Process, end: Exit, call: Call) -> Values:
+        """The answer to a Wait; who wants details of the init's exit learns of OOM kills, too."""
+        values = exit_values(end)
+        if not process.exec_id and call.wants_details:
+            values |= {"counts_kills": True, "oom_kills": self.oom_kills}
+        return values
 
     def exec_ended(self) -> None:
         """An exec process has gone, or did not come: the init's exit may have waited for that."""
@@ -237,6 +252,7 @@ class Task:
 
     def _end_watch(self) -> None:
         if self._oom is not None:
+            self.oom_kills = self._oom.kills
             self._oom.close()
             self._oom = None
 

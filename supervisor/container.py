@@ -74,14 +74,17 @@ class Container:
 
     # -- create and start
 
-    async def create(self, attach: Attach | None = None, **values: object) -> None:
+    async def create(
+        self, attach: Attach | None = None, *, starts: bool = False, **values: object
+    ) -> None:
         """Start a shim and have it create the container; all undone where that fails.
 
         values: further ones of the shim's Create. attach: done before anything can be started.
+        starts: `start` is called next; see Shim.create.
         """
         async with self._lock:
             try:
-                pid = await self.shim.create(**values)
+                pid = await self.shim.create(starts=starts, **values)
             except (RpcError, OSError):
                 await self._not_created()
                 raise
@@ -105,22 +108,21 @@ class Container:
         """Start its program, again where it has ended. Raises RpcError, Failure, OrlopError."""
         async with self._lock:
             if self.record.status == "stopped":
-                await self._create_again()
-            client = self.client("created")
+                await self._create_again(starts=attach is None)
+            self.client("created")
             if attach is not None:
                 await attach()
-            answer = await client.call("Start")
-            self.record.pid = int(answer["pid"])  # a restored one has it only now
+            self.record.pid = await self.shim.start()  # a restored one has it only now
             self._running()
 
-    async def _create_again(self) -> None:
+    async def _create_again(self, *, starts: bool) -> None:
         """The same container with a new shim; its output goes on in the same log."""
         record = self.record
         await self.shim.dispose()  # what was left of the one before
         record.status, record.has_shim = "recreating", True
         self._store.save(record)
         try:
-            record.pid = await self.shim.create()
+            record.pid = await self.shim.create(starts=starts)
         except (RpcError, OSError):
             await self._not_created()
             raise
@@ -251,32 +253,35 @@ class Container:
 
     async def _until_exit(self, client: TaskClient) -> None:
         try:
-            status: int | None = (await client.call("Wait"))["exit_status"]
+            end: Values | None = await client.call("Wait")
         except (Lost, RpcError):
-            status = None
+            end = None
         async with self._lock:
             is_over = self.record.status not in ("created", "running", "paused")
             if is_over or self.shim.client is not client:
                 return
             try:
-                await self._stopped(status)
+                await self._stopped(end)
             except (OrlopError, OSError) as error:
                 self.shim.disconnect()  # it is asked again, by `_recover`
                 self._retry.begin(error)
 
-    async def _stopped(self, status: int | None) -> None:
-        """Record an exit, once; `status` None: the shim is gone, and with it all that it held."""
+    async def _stopped(self, end: Values | None) -> None:
+        """Record an exit, once; `end` None: the shim is gone, and with it all that it held."""
         is_new = self.record.status in ("created", "recreating")
         if is_new and self.record.started_at:
             await self._not_started_again()
             return
-        reason = {} if status is not None else {"reason": "the shim died"}
-        if status is None:
+        reason = {}
+        if end is None:
+            reason = {"reason": "the shim died"}
             self.shim.disconnect()
             kept = exits.read(self.record.bundle)
             status = kept[1].status if kept is not None else await self.shim.clean_up()
-        elif kills := usage.oom_kills(self._store.runtime_root, self.record.runtime_id):
-            self._store.save(self.record, "oom", kills=kills)
+        else:
+            status = int(end["exit_status"])
+            if kills := self._oom_kills(end):
+                self._store.save(self.record, "oom", kills=kills)
         self.processes.container_ended()
         self.record.status, self.record.exit_status = "stopped", status
         self.record.exited_at, self.record.pid = now(), 0
@@ -285,6 +290,12 @@ class Container:
         if not self._store.records.writer.owes:  # else it stays, to tell the next orlopd
             await self.shim.dispose()
         self._store.restarts.has_ended(self)
+
+    def _oom_kills(self, end: Values) -> int:
+        if end.get("counts_kills"):
+            return int(end["oom_kills"])
+        # a shim that was found so, or of an orlopd before this one
+        return usage.oom_kills(self._store.runtime_root, self.record.runtime_id)
 
     async def let_go(self) -> None:
         """Have the shim go that stayed because an exit could not be written."""
@@ -364,7 +375,7 @@ class Container:
         elif self.record.status != "created":
             self._check_health(is_new=False)
         if found["status"] == _STOPPED:
-            await self._stopped(int(found["exit_status"]))
+            await self._stopped(found)
             return
         now_paused, was_paused = found["status"] == _PAUSED, self.record.status == "paused"
         if found["status"] != _CREATED and now_paused != was_paused:

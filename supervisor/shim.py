@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from shim import exits, messages, ttrpc
 from shim.ttrpc import RpcError
 from supervisor import shim_process
-from supervisor.task_client import TaskClient
+from supervisor.task_client import Lost, TaskClient
 
 if TYPE_CHECKING:
     from supervisor.records import Record
@@ -28,15 +28,19 @@ class Shim:
         self._store = store
         self._record = record
         self.client: TaskClient | None = None
+        self._starting: asyncio.Future[bytes] | None = None
 
-    async def create(self, **values: object) -> int:
-        """Start it and have it create the container; the init's pid. Raises RpcError, OSError."""
+    async def create(self, *, starts: bool = False, **values: object) -> int:
+        """Start it and have it create the container; the init's pid. Raises RpcError, OSError.
+
+        starts: nothing is to be done between that and `start`, so that the shim goes on by itself.
+        """
         self._store.shims.start(self._store.socket_path(self._record))
         client = await self.connect()
         log = self._store.log_address(self._record)
         settings = self._record.settings
         options = messages.RUNC_OPTIONS.encode({"root": self._store.state_root})
-        answer = await client.call(
+        creating = await client.ask(
             "Create",
             bundle=self._record.bundle,
             stdin=messages.ATTACHED if settings.get("stdin") else "",
@@ -46,7 +50,18 @@ class Shim:
             options={"type_url": _OPTIONS, "value": options},
             **values,
         )
-        return int(answer["pid"])
+        if starts:
+            self._starting = await client.ask("Start")
+        return int((await client.answer("Create", creating))["pid"])
+
+    async def start(self) -> int:
+        """Have it start the program; the init's pid. Raises RpcError, Lost."""
+        if self.client is None:
+            raise Lost("the shim is gone")
+        starting, self._starting = self._starting, None
+        if starting is None:
+            starting = await self.client.ask("Start")
+        return int((await self.client.answer("Start", starting))["pid"])
 
     async def connect(self) -> TaskClient:
         """Raises OSError: it is not there."""
@@ -79,6 +94,9 @@ class Shim:
 
     def disconnect(self) -> None:
         """End the connection, or what is left of it."""
+        if self._starting is not None:
+            self._starting.cancel()  # nobody waits for it any more
+            self._starting = None
         if self.client is not None:
             self.client.close()
             self.client = None

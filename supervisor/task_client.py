@@ -60,11 +60,16 @@ class TaskClient:
 
     async def call(self, method: str, fds: Sequence[int] = (), /, **values: object) -> Values:
         """Call a method about the container; with descriptors perhaps. Raises RpcError, Lost."""
-        asked, answered = _METHODS[method]
+        return await self.answer(method, await self.ask(method, fds, **values))
+
+    async def ask(
+        self, method: str, fds: Sequence[int] = (), /, **values: object
+    ) -> asyncio.Future[bytes]:
+        """Send a call, whose `answer` is to come. Raises Lost."""
         if self._reading.done():
             raise Lost("the shim is gone")
         self._stream += 2
-        payload = asked.encode({"id": self._id, **values})
+        payload = _METHODS[method][0].encode({"id": self._id, **values})
         service = messages.STREAMS if method == "Attach" else _SERVICE
         request = {"service": service, "method": method, "payload": payload,
                    "metadata": [{"key": messages.DETAILS, "value": "1"}]}  # fmt: skip
@@ -76,12 +81,16 @@ class TaskClient:
         except ConnectionError as error:
             self._waiting.pop(frame.stream, None)
             raise Lost("the shim is gone") from error
+        return future
+
+    async def answer(self, method: str, future: asyncio.Future[bytes]) -> Values:
+        """The answer to a call. Raises RpcError, Lost."""
         response = messages.RESPONSE.decode(await future)
         status = response["status"]
         if status and status["code"]:
             found = [d["value"] for d in status["details"] if d["type_url"] == messages.FAILURE]
             raise RpcError(status["code"], status["message"], *found[:1])
-        return answered.decode(response["payload"])
+        return _METHODS[method][1].decode(response["payload"])
 
     async def closed(self) -> None:
         """Wait until the shim has closed the connection."""

@@ -126,7 +126,7 @@ class Life:
         self,
         call: Call,
         params: Params,
-        act: Callable[[Container, Attach], Coroutine[Any, Any, None]],
+        act: Callable[[Container, Attach | None], Coroutine[Any, Any, None]],
     ) -> object:
         if params.get("descriptors"):
             params = {**params, "stdin": True}
@@ -139,7 +139,8 @@ class Life:
         if not is_new:
             streams.close()
             return views.state(container)
-        work = act(container, lambda: streams.begin(container))
+        attach = (lambda: streams.begin(container)) if streams.are_wanted else None
+        work = act(container, attach)
         await streams.through(self._store.spawn(work))
         streams.follow(container.exit)
         return {**views.state(container), **streams.result}
@@ -188,9 +189,9 @@ class Life:
         await self._through(container.delete(force=params.get("force", False)))
 
 
-async def _create_and_start(container: Container, attach: Attach) -> None:
+async def _create_and_start(container: Container, attach: Attach | None) -> None:
     container.is_unwanted = True  # until it is started: all or nothing
-    await container.create(attach)
+    await container.create(attach, starts=attach is None)
     try:
         await container.start()
     except BaseException:

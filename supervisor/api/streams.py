@@ -37,6 +37,11 @@ class Streams:
         elif params.get("attach"):
             self._relay = self._subscribe()
 
+    @property
+    def are_wanted(self) -> bool:
+        """Whether there is anything to attach."""
+        return self._relay is not None or bool(self._descriptors)
+
     def _given(self) -> dict[str, int]:
         given = list(self._call.descriptors)
         if len(given) not in (1, len(_STREAMS)):
