@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from shim.protobuf import Values
     from tests.support.bundle import Bundle
     from tests.support.leaks import Watch
+    from tests.support.ttrpc import Pending
 
 __all__ = ["bundle", "cgroup", "make_bundle", "watch"]
 
@@ -129,10 +130,14 @@ class Shim:
 
     def create(self, client: Client, **values: object) -> Values:
         """Create the container in the tests' state root."""
-        values.setdefault("options", self.options)
-        answer = client.call("Create", id=self.id, bundle=str(self.bundle.path), **values)
+        answer = self.begin_create(client, **values).result()
         self.pid = client.call("Connect", id=self.id)["shim_pid"]
         return answer
+
+    def begin_create(self, client: Client, **values: object) -> Pending:
+        """The same, without waiting for the answer."""
+        values.setdefault("options", self.options)
+        return client.begin("Create", id=self.id, bundle=str(self.bundle.path), **values)
 
     def fifo(self, name: str) -> Fifo:
         """A new FIFO for stdio."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -53,6 +54,61 @@ def test_a_container_lives_and_its_events_come_in_order(shim: Shim, bundle: Bund
     ended(shim.pid)
     assert not Path(shim.address.removeprefix("unix://")).exists()
     assert not (bundle.path / "exits").exists()
+
+
+def test_a_start_that_comes_while_create_is_at_work_waits_for_it(
+    shim: Shim, bundle: Bundle
+) -> None:
+    """As orlopd sends both at once; a further one is too late."""
+    bundle.args("exit", "3")
+    client = shim.start()
+    creating = shim.begin_create(client)
+    starting = [client.begin("Start", id=shim.id) for _ in range(2)]
+    pid = creating.result()["pid"]
+    assert starting[0].result() == {"pid": pid}
+    with pytest.raises(RpcError, match="cannot start an already running container") as caught:
+        starting[1].result()
+    assert caught.value.code == ttrpc.FAILED_PRECONDITION
+    assert client.call("Wait", id=shim.id)["exit_status"] == 3
+    shim.finish(client)
+    assert shim.events.topics(shim.id) == ["create", "start", "exit", "delete"]
+
+
+def test_a_start_that_waits_fails_with_its_create(shim: Shim, bundle: Bundle) -> None:
+    bundle.spec["root"]["path"] = "missing"
+    client = shim.start()
+    creating = shim.begin_create(client)
+    starting = client.begin("Start", id=shim.id)
+    with pytest.raises(RpcError, match="/root/path"):
+        creating.result()
+    with pytest.raises(RpcError, match="container not created") as caught:
+        starting.result()
+    assert caught.value.code == ttrpc.NOT_FOUND
+    client.call("Shutdown", id=shim.id)
+
+
+def test_a_start_that_waits_starts_nothing_that_was_deleted(
+    shim: Shim, bundle: Bundle, tmp_path: Path
+) -> None:
+    gate, reached, ran = tmp_path / "gate", tmp_path / "reached", bundle.rootfs / "ran"
+    os.mkfifo(gate)
+    os.mkfifo(reached)
+    hook = {"path": "/bin/sh", "args": ["sh", "-c", f"echo >{reached}; read line <{gate}"]}
+    bundle.spec["hooks"] = {"createRuntime": [hook]}
+    bundle.args("write", "/ran", "x")
+    client, other = shim.start(), shim.connect()
+    creating = shim.begin_create(client)
+    starting = client.begin("Start", id=shim.id)
+    assert reached.read_text() == "\n"
+    deleting = other.begin("Delete", id=shim.id)
+    with contextlib.suppress(BrokenPipeError):
+        gate.write_text("go\n")
+    for pending in (creating, starting, deleting):
+        with pytest.raises(RpcError):
+            pending.result()
+    assert not ran.exists()
+    assert not (shim.root / NAMESPACE / shim.id).exists()
+    client.call("Shutdown", id=shim.id)
 
 
 def test_output_comes_through_fifos_and_ends(shim: Shim, bundle: Bundle) -> None:
