@@ -34,6 +34,7 @@ _PINGS = 2000
 _CLIENTS = 50
 _EDGE = 20
 _IDLE_SECONDS = 10
+_REST = 2.5  # seconds until shims that nobody asks have given memory back (shim.daemon)
 _TICKS = os.sysconf("SC_CLK_TCK")
 _NAME = "orlopd"
 
@@ -113,12 +114,13 @@ def _many(place: Workplace, orlopd: Orlopd, client: Client) -> None:
 
 
 def _memory(place: Workplace, orlopd: Orlopd, count: int) -> None:
+    time.sleep(waiting.limit(_REST))
     found = [shims.memory(pid) for pid in orlopd.shims()]
     pss, private = (sum(values) / count for values in zip(*found, strict=True))
     everything = sum(each[0] for each in found) + shims.memory(orlopd.pid)[0]
     for key, title, value in (
-        ("pss", "memory of a shim (PSS)", pss),
-        ("private", "private memory of a shim", private),
+        ("pss", "memory of an idle shim (PSS)", pss),
+        ("private", "private memory of an idle shim", private),
         ("everything", "memory of orlopd and all shims (PSS)", everything),
     ):
         row = Row(f"{key}-{count}", f"{title}, {count} containers", "MB")

@@ -113,6 +113,7 @@ SOURCE = """
 #include <sys/vfs.h>
 #include <unistd.h>
 #include "plan.h"
+#include "host/shared_heap.h"
 #include "host/spawn.h"
 #include "client/protocol.h"
 
@@ -301,13 +302,14 @@ int call_bpf_prog_name(int program, char name[16])
 
 ffibuilder = FFI()
 ffibuilder.cdef(declarations(NATIVE / "plan.h"), packed=False)
+ffibuilder.cdef(declarations(NATIVE / "host" / "shared_heap.h"))
 ffibuilder.cdef(declarations(NATIVE / "host" / "spawn.h"))
 ffibuilder.cdef(declarations(NATIVE / "client" / "protocol.h"))
 ffibuilder.cdef(CONSTANTS + CALLS)
 ffibuilder.set_source(
     "native._syscalls",
     SOURCE,
-    sources=[str(NATIVE / "host" / "spawn.c")],
+    sources=[str(NATIVE / "host" / name) for name in ("shared_heap.c", "spawn.c")],
     include_dirs=[str(NATIVE)],
     extra_compile_args=[
         "-std=gnu11",

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import gc
 import os
+import time
 
-from shim import attach, log_file, messages, service
+from shim import attach, log_file, memory, messages, service
 from shim.loop import Loop
 from shim.publisher import Publisher
 from shim.reaper import Reaper
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _IDLE = 30.0  # seconds without a container and without a client
 _BUSY = 0.2  # seconds until others are not waited with any longer
+_REST = 1.0  # seconds without a call until memory is given back: what follows copies it again
 _FLUSH = 8.0  # seconds for the events that are left; a containerd that is back has them wait for 4
 
 
@@ -45,6 +47,8 @@ class Daemon:
         self._idle: Timer | None = None
         self._ending = False
         self._held = held
+        self._asked_at = 0.0
+        self._will_rest = False
         gc.collect()
         gc.freeze()  # what is here now is shared with workers as long as nobody touches it
 
@@ -70,6 +74,7 @@ class Daemon:
         services[messages.STREAMS] = attach.methods(self)
         self._server = Server(self.loop, listener, services)
         self._server.on_idle = self.settle
+        self._server.on_answer = self.answered
         self.settle()
         self.loop.later(_BUSY, self.make_way)
         self.loop.run()
@@ -83,6 +88,21 @@ class Daemon:
         if self._held >= 0:
             os.close(self._held)
             self._held = -1
+
+    def answered(self) -> None:
+        """Something was asked. When nothing follows for a while, memory is given back."""
+        self._asked_at = time.monotonic()
+        if not self._will_rest:
+            self._will_rest = True
+            self.loop.later(_REST, self._rest)
+
+    def _rest(self) -> None:
+        left = self._asked_at + _REST - time.monotonic()
+        if left > 0:
+            self.loop.later(left, self._rest)
+        else:
+            self._will_rest = False
+            memory.give_back()
 
     def settle(self) -> None:
         """Look whether there is anything left to do; if not, go away after a while.

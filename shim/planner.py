@@ -15,7 +15,7 @@ import sys
 
 from runtime import planner, warm
 from runtime.rehearsal import rehearse
-from shim import inherited, launch, pool
+from shim import inherited, launch, memory, pool
 from shim.preload import preload
 from shim.rehearsal import rehearse as shim_rehearse
 from shim.title import ROOM, Title
@@ -44,6 +44,7 @@ def run(flags: Flags, main: Callable[[Sequence[str]], int]) -> int:
     rehearse()
     launch.title = Title()
     shim_rehearse()
+    memory.share()
     if os.geteuid() == 0:  # a user's tools are found by a PATH, which may not be ours
         launch.pool = _out_of_the_way(pool.start(launch.title))
     program = warm.Program(planner.called(), main, inherited.adopt)

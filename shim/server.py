@@ -186,6 +186,8 @@ class Connection:
             self.close()
             return
         self._flush()
+        if self._server.on_answer is not None:
+            self._server.on_answer()
 
     def _flush(self) -> None:
         try:
@@ -229,6 +231,7 @@ class Server:
         self._services = services
         self._connections: set[Connection] = set()
         self.on_idle: Callable[[], None] | None = None
+        self.on_answer: Callable[[], None] | None = None
         listener.settimeout(0)
         self._listen()
 

@@ -16,14 +16,13 @@ from __future__ import annotations
 
 import _signal
 import _socket
-import gc
 import marshal
 import os
 import select
 import sys
 
 from runtime.rehearsal import rehearse as rehearse_runtime
-from shim import pool
+from shim import memory, pool
 from shim.daemon import Daemon
 from shim.launch import serve
 from shim.preload import preload
@@ -45,10 +44,9 @@ def run() -> int:
     title = Title()
     rehearse()
     rehearse_runtime()
-    workers = pool.start(title)
     channel = _socket.socket(fileno=_CHANNEL)
-    gc.collect()
-    gc.freeze()  # what is here now is shared with the shims as long as nobody touches it
+    memory.share()
+    workers = pool.start(title)
     while True:
         taken = _fork(channel, title, workers)
         try:
