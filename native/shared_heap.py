@@ -7,7 +7,9 @@ counts of references, which end as they began. native/host/shared_heap.c says ho
 
 from __future__ import annotations
 
-from native._syscalls import lib
+from array import array
+
+from native._syscalls import ffi, lib
 from native.syscalls import oserror
 
 
@@ -25,6 +27,20 @@ def give_back() -> int:
     And 0 where a thread may be at work, whose changes would be lost. Raises OSError.
     """
     return _checked(lib.orlop_give_back(), "give back")
+
+
+def copied(most: int) -> array[int]:
+    """Addresses of pages that this process has its own copy of, `most` at most. Raises OSError."""
+    pages = array("Q", bytes(8 * most))
+    count = _checked(lib.orlop_copied_pages(ffi.from_buffer("uint64_t[]", pages), most), "copied")
+    return pages[:count]
+
+
+def copy(pages: array[int]) -> None:
+    """Copy pages of a shared heap before they are written to. Raises OSError: Linux before 5.14."""
+    if pages:
+        content = ffi.from_buffer("uint64_t[]", pages)
+        _checked(lib.orlop_copy_pages(content, len(pages)), "madvise")
 
 
 def _checked(result: int, call: str) -> int:

@@ -33,7 +33,7 @@ class Daemon:
     """One shim, from its first connection until the last container is deleted.
 
     Made before it is known for whom (shim.template). pool: where workers can be borrowed
-    (shim.pool). held: a descriptor, closed by `make_way`.
+    (shim.pool). held: a descriptor, closed by `make_way`. on_way: called before that.
     """
 
     def __init__(self, pool: _socket.socket | None = None, held: int = -1) -> None:
@@ -47,6 +47,7 @@ class Daemon:
         self._idle: Timer | None = None
         self._ending = False
         self._held = held
+        self.on_way: Callable[[], None] = lambda: None
         self._asked_at = 0.0
         self._will_rest = False
         gc.collect()
@@ -86,6 +87,7 @@ class Daemon:
     def make_way(self) -> None:
         """What somebody waits for is done: others may have the processor."""
         if self._held >= 0:
+            self.on_way()
             os.close(self._held)
             self._held = -1
 

@@ -4,8 +4,13 @@
 from __future__ import annotations
 
 import gc
+import os
+from array import array
 
 from native import shared_heap
+
+_TELLERS = 3  # the first shims, whose pages are those of all that follow
+_MOST = 4096  # pages: so many addresses fit into a pipe
 
 
 def share() -> None:
@@ -24,3 +29,41 @@ def give_back() -> None:
         shared_heap.give_back()
     except OSError:
         pass  # it stays a copy
+
+
+class Copies:
+    """The pages of which shims come to have copies of their own, as the first of them tell.
+
+    A shim that waits for its request has them copied at once, rather than one by one when somebody
+    waits for it.
+    """
+
+    def __init__(self) -> None:
+        self._pages: array[int] = array("Q")
+        self._told = 0
+
+    @property
+    def are_known(self) -> bool:
+        """Whether shims need not tell any more."""
+        return self._told >= _TELLERS
+
+    def add(self, told: bytes) -> None:
+        """What a shim told."""
+        pages = array("Q", told[: len(told) - len(told) % self._pages.itemsize])
+        self._pages = array("Q", sorted({*self._pages, *pages}))
+        self._told += 1
+
+    def make(self) -> None:
+        """Copy them."""
+        try:
+            shared_heap.copy(self._pages)
+        except OSError:
+            pass  # one by one, then
+
+
+def tell_copies(pipe: int) -> None:
+    """Write which pages we have copied."""
+    try:
+        os.write(pipe, shared_heap.copied(_MOST).tobytes())
+    except OSError:
+        pass  # nobody wants to know any more

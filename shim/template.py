@@ -47,19 +47,23 @@ def run() -> int:
     channel = _socket.socket(fileno=_CHANNEL)
     memory.share()
     workers = pool.start(title)
+    copies = memory.Copies()
     while True:
-        taken = _fork(channel, title, workers)
+        taken = _fork(channel, title, workers, copies)
         try:
-            if not (_until_taken(channel, taken) and _until_wanted(channel, taken)):
+            if not (_until_taken(channel, taken) and _until_wanted(channel, taken, copies)):
                 return 0
         finally:
             os.close(taken)
 
 
-def _fork(channel: _socket.socket, title: Title, workers: _socket.socket) -> int:
+def _fork(
+    channel: _socket.socket, title: Title, workers: _socket.socket, copies: memory.Copies
+) -> int:
     """Fork a shim that waits for its request, and the reading end of a pipe.
 
-    The shim writes to it when it has a request, and closes it when the next shim may be prepared.
+    The shim writes to it when it has a request, and closes it when the next shim may be prepared;
+    the first ones tell before that which pages they have copied.
     Where there is no room for a process, the next request is dropped, whose sender will see it.
     """
     while True:
@@ -79,7 +83,7 @@ def _fork(channel: _socket.socket, title: Title, workers: _socket.socket) -> int
             os.close(held)
             return taken
         os.close(taken)
-        _be_shim(channel, held, title, workers)
+        _be_shim(channel, held, title, workers, copies)
 
 
 def _until_taken(channel: _socket.socket, taken: int) -> bool:
@@ -91,7 +95,7 @@ def _until_taken(channel: _socket.socket, taken: int) -> bool:
     return channel.fileno() not in ready
 
 
-def _until_wanted(channel: _socket.socket, taken: int) -> bool:
+def _until_wanted(channel: _socket.socket, taken: int, copies: memory.Copies) -> bool:
     """Wait until a shim has been busy enough, or there is another request. False: as above.
 
     What it does now is waited for; to prepare the next one meanwhile takes a processor from it.
@@ -101,7 +105,10 @@ def _until_wanted(channel: _socket.socket, taken: int) -> bool:
     poll = select.poll()
     poll.register(taken, 0)
     poll.register(channel.fileno(), select.POLLIN)
-    events = dict(poll.poll()).get(channel.fileno(), 0)
+    ready = dict(poll.poll())
+    if taken in ready and (told := os.read(taken, _SIZE)):
+        copies.add(told)
+    events = ready.get(channel.fileno(), 0)
     return bool(events & select.POLLIN) or not events
 
 
@@ -113,15 +120,24 @@ def _receive(channel: _socket.socket) -> tuple[bytes, _socket.socket]:
     return b"", channel
 
 
-def _be_shim(channel: _socket.socket, held: int, title: Title, workers: _socket.socket) -> None:
+def _be_shim(
+    channel: _socket.socket,
+    held: int,
+    title: Title,
+    workers: _socket.socket,
+    copies: memory.Copies,
+) -> None:
     """The child's life."""
     status = 1
     try:
         _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
         os.setsid()
+        copies.make()
         if not _is_asked(channel):
             rehearse_beginning()
         daemon = Daemon(workers, held)
+        if not copies.are_known:
+            daemon.on_way = lambda: memory.tell_copies(held)
         data, listener = _receive(channel)
         if data:
             _say_taken(held)

@@ -29,8 +29,9 @@
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x0008U
 #endif
-#ifndef MADV_POPULATE_READ
+#ifndef MADV_POPULATE_READ /* Linux 5.14 */
 #define MADV_POPULATE_READ 22
+#define MADV_POPULATE_WRITE 23
 #endif
 
 enum {
@@ -56,6 +57,8 @@ struct work {
 	struct region regions[MOST_REGIONS], others[MOST_LEFT_OUT];
 	int count, left_out;
 	uint64_t entries[ENTRIES];
+	uint64_t *pages; /* for list_copied: the caller's */
+	int64_t found, most;
 	char name[512]; /* of the program */
 	char text[TEXT + 1];
 };
@@ -412,6 +415,11 @@ static long others_sleep(struct work *w)
 	return r;
 }
 
+static bool is_copied(uint64_t entry)
+{
+	return entry & IS_PRESENT && !(entry & IS_OF_FILE);
+}
+
 static long give_back_in(struct work *w, int pagemap, const struct mapping *m)
 {
 	const char *view = image.view + m->offset;
@@ -424,7 +432,7 @@ static long give_back_in(struct work *w, int pagemap, const struct mapping *m)
 		if (count < 0)
 			return count;
 		for (i = 0; i <= count; i++, at += PAGE) {
-			is_same = i < count && w->entries[i] & IS_PRESENT && !(w->entries[i] & IS_OF_FILE) &&
+			is_same = i < count && is_copied(w->entries[i]) &&
 				  !memcmp((const void *)at, view + (at - m->start), PAGE);
 			if (is_same && !run)
 				run = at;
@@ -441,15 +449,30 @@ static long give_back_in(struct work *w, int pagemap, const struct mapping *m)
 	return given;
 }
 
-static long give_back(struct work *w)
+static long list_copied_in(struct work *w, int pagemap, const struct mapping *m)
 {
-	long pagemap, r = others_sleep(w), given = 0;
+	uint64_t at = m->start;
+	long i, count, found = w->found;
+
+	while (at < m->end) {
+		count = look(w, pagemap, at, m->end);
+		if (count < 0)
+			return count;
+		for (i = 0; i < count; i++, at += PAGE)
+			if (is_copied(w->entries[i]) && w->found < w->most)
+				w->pages[w->found++] = at;
+	}
+	return w->found - found;
+}
+
+/* Do something for each mapping of the file that is the heap; the sum of what comes of it. */
+static long for_each(struct work *w, long (*act)(struct work *, int, const struct mapping *))
+{
+	long pagemap, r = read_text("/proc/self/maps", w->text, TEXT), sum = 0;
 	struct mapping m;
 	const char *line;
 
-	if (r == 1)
-		r = read_text("/proc/self/maps", w->text, TEXT);
-	if (r <= 0)
+	if (r < 0)
 		return r;
 	pagemap = SYS(openat, AT_FDCWD, "/proc/self/pagemap", O_RDONLY | O_CLOEXEC, 0);
 	if (pagemap < 0)
@@ -458,19 +481,33 @@ static long give_back(struct work *w)
 		line = parse(line, &m);
 		if (m.inode != image.inode || m.device != image.device || strncmp(m.permissions, "rw-p", 4))
 			continue;
-		if (m.offset + (m.end - m.start) > image.size)
+		if (m.offset + (m.end - m.start) > image.size) /* made longer by realloc(3) */
 			continue;
-		r = give_back_in(w, (int)pagemap, &m);
-		if (r > 0)
-			given += r;
+		r = act(w, (int)pagemap, &m);
+		sum += r;
 	}
 	SYS(close, pagemap);
+	return r < 0 ? r : sum;
+}
+
+static long give_back(struct work *w)
+{
+	long r = others_sleep(w);
+
+	if (r != 1)
+		return r;
+	r = for_each(w, give_back_in);
 	SYS(madvise, image.view, image.size, MADV_DONTNEED); /* what was compared is not needed any more */
-	return r < 0 ? r : given;
+	return r;
+}
+
+static long list_copied(struct work *w)
+{
+	return for_each(w, list_copied_in);
 }
 
 /* No handler of ours runs meanwhile. */
-static int64_t undisturbed(long (*act)(struct work *))
+static int64_t undisturbed(long (*act)(struct work *), uint64_t *pages, int64_t most)
 {
 	uint64_t all = ~0ULL, before;
 	struct work *w = get_work();
@@ -478,6 +515,8 @@ static int64_t undisturbed(long (*act)(struct work *))
 
 	if (!w)
 		return fail(ENOMEM);
+	w->pages = pages;
+	w->most = most;
 	SYS(rt_sigprocmask, SIG_BLOCK, &all, &before, sizeof(all));
 	r = act(w);
 	SYS(rt_sigprocmask, SIG_SETMASK, &before, NULL, sizeof(before));
@@ -505,10 +544,29 @@ int64_t orlop_share_heap(void)
 {
 	if (image.view)
 		return fail(EEXIST);
-	return sysconf(_SC_PAGESIZE) == PAGE ? undisturbed(share_alone) : fail(ENOSYS);
+	return sysconf(_SC_PAGESIZE) == PAGE ? undisturbed(share_alone, NULL, 0) : fail(ENOSYS);
 }
 
 int64_t orlop_give_back(void)
 {
-	return image.view ? undisturbed(give_back) : 0;
+	return image.view ? undisturbed(give_back, NULL, 0) : 0;
+}
+
+int64_t orlop_copied_pages(uint64_t *pages, int64_t most)
+{
+	return image.view ? undisturbed(list_copied, pages, most) : 0;
+}
+
+int64_t orlop_copy_pages(const uint64_t *pages, int64_t count)
+{
+	int64_t i = 0, run;
+	long r = 0;
+
+	while (i < count && !r) {
+		for (run = 1; i + run < count && pages[i + run] == pages[i] + (uint64_t)run * PAGE; run++)
+			;
+		r = SYS(madvise, pages[i], run * PAGE, MADV_POPULATE_WRITE);
+		i += run;
+	}
+	return r;
 }

@@ -8,5 +8,9 @@
 int64_t orlop_share_heap(void);
 /* Bytes given back, or -errno. */
 int64_t orlop_give_back(void);
+/* The addresses of pages that were copied, so many at most; how many, or -errno. */
+int64_t orlop_copied_pages(uint64_t *pages, int64_t most);
+/* Copy these pages now, in ascending order, where they are shared yet; 0 or -errno. */
+int64_t orlop_copy_pages(const uint64_t *pages, int64_t count);
 
 #endif
