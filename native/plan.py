@@ -23,6 +23,9 @@ OPERATION = Struct("=HHi6I4Q")
 MESSAGE = Struct("=IIIIi28s976s")
 ANSWER = Struct("=i")
 _LOW = 0xFFFFFFFFFFFFFFFF
+#: In place of strings and numbers that an operation hasn't: code, flags and fd come first.
+_NO_STRINGS = [0] * (3 + lib.PLAN_STRINGS)
+_NO_NUMBERS = [0] * (3 + lib.PLAN_STRINGS + lib.PLAN_NUMBERS)
 
 #: What a start shows of an operation in its text, JSON and errors; the numbers are plan.h's.
 NAMES: dict[int, str] = {
@@ -127,15 +130,21 @@ class Blob:
         self._parts = [b"\0"]
         self._size = 1
         self._offsets: dict[bytes, int] = {b"": 0}
+        self._texts: dict[str, int] = {"": 0}
 
     def add(self, value: str | bytes | Sequence[str]) -> int:
         """The offset of a string, of raw bytes, or of a list of strings."""
         if isinstance(value, str):
-            data = value.encode("utf-8", "surrogateescape") + b"\0" if value else b""
-        elif isinstance(value, bytes):
-            data = value
-        else:
-            data = b"".join(item.encode("utf-8", "surrogateescape") + b"\0" for item in value)
+            offset = self._texts.get(value)
+            if offset is None:
+                data = value.encode("utf-8", "surrogateescape") + b"\0"
+                offset = self._texts[value] = self._add(data)
+            return offset
+        if isinstance(value, bytes):
+            return self._add(value)
+        return self._add(b"".join(i.encode("utf-8", "surrogateescape") + b"\0" for i in value))
+
+    def _add(self, data: bytes) -> int:
         offset = self._offsets.get(data)
         if offset is None:
             offset = self._offsets[data] = self._size
@@ -173,14 +182,14 @@ class Plan:
         table = {name: index for index, name in enumerate(self.descriptors())}
         blob = Blob()
         records = []
+        add, pack = blob.add, OPERATION.pack
         for op in self.ops:
-            strings = [blob.add(op.pointer)]
-            strings += [blob.add(value) for value in op.strings]
-            strings += [0] * (lib.PLAN_STRINGS - len(strings))
-            numbers = [number & _LOW for number in op.numbers]
-            numbers += [0] * (lib.PLAN_NUMBERS - len(numbers))
-            fd = table[op.fd] if op.fd else -1
-            records.append(OPERATION.pack(op.code, op.flags, fd, *strings, *numbers))
+            fields = [op.code, op.flags, table[op.fd] if op.fd else -1, add(op.pointer)]
+            fields += map(add, op.strings)
+            fields += _NO_STRINGS[len(fields) :]
+            fields += [number & _LOW for number in op.numbers]
+            fields += _NO_NUMBERS[len(fields) :]
+            records.append(pack(*fields))
         tail = blob.bytes()
         body = b"".join(records)
         total = HEADER.size + len(body) + len(tail)

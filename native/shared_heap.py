@@ -7,10 +7,12 @@ counts of references, which end as they began. native/host/shared_heap.c says ho
 
 from __future__ import annotations
 
-from array import array
-
 from native._syscalls import ffi, lib
 from native.syscalls import oserror
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def share() -> int:
@@ -29,18 +31,19 @@ def give_back() -> int:
     return _checked(lib.orlop_give_back(), "give back")
 
 
-def copied(most: int) -> array[int]:
+def copied(most: int) -> list[int]:
     """Addresses of pages that this process has its own copy of, `most` at most. Raises OSError."""
-    pages = array("Q", bytes(8 * most))
-    count = _checked(lib.orlop_copied_pages(ffi.from_buffer("uint64_t[]", pages), most), "copied")
-    return pages[:count]
+    pages = ffi.new("uint64_t[]", most)
+    count = _checked(lib.orlop_copied_pages(pages, most), "copied pages")
+    return list(pages[0:count])
 
 
-def copy(pages: array[int]) -> None:
-    """Copy pages of a shared heap before they are written to. Raises OSError: Linux before 5.14."""
-    if pages:
-        content = ffi.from_buffer("uint64_t[]", pages)
-        _checked(lib.orlop_copy_pages(content, len(pages)), "madvise")
+def copy(pages: Sequence[int]) -> None:
+    """Copy pages of a shared heap before they are written to; they are in ascending order.
+
+    Raises OSError: Linux before 5.14.
+    """
+    _checked(lib.orlop_copy_pages(ffi.new("uint64_t[]", pages), len(pages)), "madvise")
 
 
 def _checked(result: int, call: str) -> int:

@@ -15,9 +15,9 @@ from __future__ import annotations
 from spec.errors import InvalidSpec
 
 try:
-    from _json import encode_basestring, make_scanner
+    from _json import encode_basestring, make_encoder, make_scanner
 except ImportError:  # not CPython, or built without its accelerators
-    make_scanner = None  # type: ignore[assignment, misc]
+    make_scanner = make_encoder = None  # type: ignore[assignment, misc]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -89,16 +89,36 @@ def dumps(value: object, indent: int = 0) -> str:
     """Return a JSON text with the members in the dictionary's order, and no newline at its end.
 
     indent: spaces per level, with the layout of Go's json.MarshalIndent; 0 gives the compact form.
-    Lone surrogates are escaped, everything else outside ASCII is not. Raises TypeError for what
+    Lone surrogates are escaped, everything else outside ASCII is not. A member's name that is a
+    number becomes its text, as `json` has it. Raises TypeError for what
     JSON has no form for, ValueError for NaN, the infinities, and what is nested too deeply (or in
     itself).
     """
+    if not indent and make_encoder is not None:
+        try:
+            text = _dumps_compact(value)
+            text.encode()
+        except (ValueError, RecursionError):
+            pass  # a lone surrogate; or what has no form, and is told of below
+        else:
+            return text
     parts: list[str] = []
     try:
         _write(value, parts, "\n" if indent else "", " " * indent, ": " if indent else ":")
     except RecursionError:
         raise ValueError("nested too deeply for JSON") from None
     return "".join(parts)
+
+
+def _dumps_compact(value: object) -> str:
+    """The compact form, by the standard library's own C encoder; lone surrogates stay in it."""
+    sort, skip, allow_nan = False, False, False
+    encode = make_encoder({}, _refuse, encode_basestring, None, ":", ",", sort, skip, allow_nan)
+    return "".join(encode(value, 0))
+
+
+def _refuse(value: object) -> NoReturn:
+    raise TypeError(f"JSON has no form for a {type(value).__name__}")
 
 
 def quote(value: str) -> str:
@@ -148,9 +168,9 @@ def _write(value: object, parts: list[str], newline: str, step: str, colon: str)
     if isinstance(value, dict):
         separator = "{" + inner
         for name, member in value.items():
-            if not isinstance(name, str):
-                raise TypeError(f"a member's name is a {type(name).__name__}, not a string")
-            parts.append(separator + quote(name) + colon)
+            parts.append(
+                separator + quote(name if isinstance(name, str) else _scalar(name)) + colon
+            )
             _write(member, parts, inner, step, colon)
             separator = "," + inner
         parts.append(newline + "}" if value else "{}")

@@ -17,7 +17,7 @@ from tests.support.waiting import limit
 
 ROOT = Path(__file__).parents[2]
 BEGIN = """
-import gc, mmap, os, sys, threading
+import gc, os, prctl, sys, threading
 from native import shared_heap
 
 def private():
@@ -27,6 +27,7 @@ def private():
 def forked(act):
     pid = os.fork()
     if not pid:
+        prctl.set_pdeathsig(9)
         status = 1
         try:
             act()
@@ -282,5 +283,66 @@ def test_its_file_is_sealed_and_no_descriptor_stays() -> None:
         if fd >= 0:
             import fcntl
             assert fcntl.fcntl(fd, 1034) & 0xf == 0xf  # F_GET_SEALS: seal, shrink, grow, write
+        """
+    )
+
+
+def test_pages_are_copied_before_they_are_written_to() -> None:
+    """Those that one fork has copied, in the next: it copies fewer when it does the same."""
+    run(
+        """
+        shared_heap.share()
+
+        def faults():
+            return int(open("/proc/self/stat").read().rpartition(")")[2].split()[7])
+
+        def act():
+            for text in texts:
+                pass
+            found = shared_heap.copied(10_000)
+            assert 1500 < len(found) == len(set(found)) and found == sorted(found)
+            assert len(shared_heap.copied(10)) == 10
+            os.write(writer, b"".join(page.to_bytes(8, "little") for page in found))
+
+        reader, writer = os.pipe()
+        forked(act)
+        told = os.read(reader, 1 << 20)
+        pages = [int.from_bytes(told[at : at + 8], "little") for at in range(0, len(told), 8)]
+
+        def again(pages):
+            shared_heap.copy(pages)
+            assert set(pages) <= set(shared_heap.copied(10_000))
+            before = faults()
+            for text in texts:
+                pass
+            took.append(faults() - before)
+            assert texts == [f"text {n}" for n in range(100_000)]
+            shared_heap.give_back()
+            os.write(writer, took[0].to_bytes(8, "little"))
+
+        took = []
+        forked(lambda: again([]))
+        forked(lambda: again(pages))
+        cold, warm = (int.from_bytes(os.read(reader, 8), "little") for _ in range(2))
+        assert warm < cold / 10, (cold, warm)
+        """
+    )
+
+
+def test_pages_that_are_not_there_are_refused() -> None:
+    run(
+        """
+        shared_heap.share()
+
+        def act():
+            try:
+                shared_heap.copy([0x1000])
+            except OSError as error:
+                assert error.errno == 12, error  # ENOMEM
+            else:
+                raise AssertionError("copied what is not there")
+
+        forked(act)
+        assert shared_heap.copied(10_000)  # what we have written to since
         """
     )
