@@ -185,7 +185,11 @@ class _Place:
 
 
 class Writer:
-    """The thread that writes, and what waits for it: data for files, and files to be let go of."""
+    """The thread that writes, and what waits for it: data for files, and files to be let go of.
+
+    It begins with the first data: many programs say nothing, and each thread of a machine makes
+    pivot_root(2) slower, which looks at all of them.
+    """
 
     def __init__(self, loop: Loop) -> None:
         self._work: _queue.SimpleQueue[tuple[File | _Place | None, bytes | None]]
@@ -196,8 +200,8 @@ class Writer:
         self._written = 0  # by the thread alone
         self._given = 0  # by the loop alone
         self._waiting: list[Callable[[], None]] = []
+        self._runs = False
         loop.watch(self._done, READ, self._on_done)
-        _thread.start_new_thread(self._run, ())
 
     def has_room(self) -> bool:
         """Whether more may be given."""
@@ -205,12 +209,21 @@ class Writer:
 
     def give(self, file: File, data: bytes | None) -> None:
         """Have the thread write data to a file; None: one of its users has no more."""
+        if data is None and not self._runs:
+            _release(file)  # which was never opened
+            return
         self._given += len(data or b"")
+        self._put(file, data)
+
+    def _put(self, file: File | _Place | None, data: bytes | None) -> None:
         self._work.put((file, data))
+        if not self._runs:
+            self._runs = True
+            _thread.start_new_thread(self._run, ())
 
     def tell(self, place: _Place) -> None:
         """Have it looked at when all that was given is written."""
-        self._work.put((place, None))
+        self._put(place, None)
 
     def when_ready(self, act: Callable[[], None]) -> None:
         """Call `act` in the loop when there may be room."""
@@ -223,8 +236,10 @@ class Writer:
 
         False: the disk has not taken it in that time.
         """
+        if not self._runs:
+            return True
         self._finished.acquire()
-        self._work.put((None, None))
+        self._put(None, None)
         return self._finished.acquire(timeout=seconds)
 
     def _run(self) -> None:

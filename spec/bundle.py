@@ -61,6 +61,16 @@ def load(bundle_dir: str) -> Bundle:
     return Bundle(path, spec, text)
 
 
+def load_shape(bundle_dir: str) -> Bundle:
+    """The same, as far as the schema goes: who has it run has the rules asked then.
+
+    Raises as `load` does for what can't be read or breaks the schema.
+    """
+    path = os.path.realpath(bundle_dir)
+    text = _read_config(path)
+    return Bundle(path, _shaped(text), text)
+
+
 def judge(bundle_dir: str) -> tuple[str, Spec, str, list[Violation]]:
     """Return a bundle's path, configuration, text, and what the rules find wrong with it.
 

@@ -73,8 +73,8 @@ def _from_rootfs(store: Store, params: Params) -> Container:
 
 
 def _record(bundle: str, params: Params) -> Record:
-    """Raises OrlopError: what the bundle says can't be run."""
-    found = bundles.load(bundle)
+    """Raises OrlopError: the bundle can't be read. What it says is judged by who makes it."""
+    found = bundles.load_shape(bundle)
     record = Record(params["id"], found.path, params.get("key"))
     record.labels = params.get("labels", {})
     record.settings = {

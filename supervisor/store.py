@@ -76,6 +76,7 @@ class Store:
         self._lasting: set[asyncio.Task[Any]] = set()
         self.restarts = Restarts(self)
         self._containers = {r.id: Container(self, r) for r in self.records.all()}
+        self._runtime_ids = {each.record.runtime_id for each in self.all()}
         self._leave_unknown()
 
     def _leave_unknown(self) -> None:
@@ -155,7 +156,7 @@ class Store:
         most = self.configuration.whole("limits.containers")
         if len(self._containers) >= most:
             raise Failure(BUSY, f"there are {most} containers, as many as limits.containers allows")
-        if any(each.record.runtime_id == record.runtime_id for each in self.all()) or (
+        if record.runtime_id in self._runtime_ids or (
             os.path.lexists(os.path.join(self.runtime_root, record.runtime_id))
         ):  # of one that was renamed since, or whose record was lost
             record.runtime_id += f"-{secrets.token_hex(4)}"
@@ -165,6 +166,7 @@ class Store:
             what = "the id" if record.id in self._containers else "the bundle"
             raise Failure(EXISTS, f"{what} is in use by a container") from error
         container = self._containers[record.id] = Container(self, record)
+        self._runtime_ids.add(record.runtime_id)
         return container
 
     def made_with(self, container_id: str, key: str | None) -> Container | None:
@@ -205,6 +207,7 @@ class Store:
         if topic:
             self.meter.happened(topic, container.record.id, {})
         self._containers.pop(container.record.id, None)
+        self._runtime_ids.discard(container.record.runtime_id)
         self.wake()
 
     def _begin_paying(self, why: str) -> None:

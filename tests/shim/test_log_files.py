@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,8 +13,6 @@ import pytest
 from tests.support.features import requires
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.shim.conftest import Shim
     from tests.support.bundle import Bundle
 
@@ -56,3 +56,25 @@ def test_files_that_are_rotated_are_no_larger_than_they_may_be(
     sizes = [path.stat().st_size for path in tmp_path.glob("log*")]
     assert len(sizes) == 3
     assert max(sizes) <= max(size, 4 << 16)
+
+
+def test_a_program_that_says_nothing_costs_no_thread(
+    shim: Shim, bundle: Bundle, tmp_path: Path
+) -> None:
+    """And has an empty log all the same; its first word begins the thread."""
+    bundle.args("sleep")
+    client = shim.start()
+    shim.create(client, stdout=f"cri://{tmp_path}/log", stderr=f"cri://{tmp_path}/log")
+    client.call("Start", id=shim.id)
+    assert (tmp_path / "log").read_bytes() == b""
+    assert len(list(Path(f"/proc/{shim.pid}/task").iterdir())) == 1
+    process = json.dumps({"args": ["/bin/probe", "args", "word"], "cwd": "/"}).encode()
+    spec = {"type_url": "types.containerd.io/opencontainers/runtime-spec/1/Process",
+            "value": process}  # fmt: skip
+    client.call("Exec", id=shim.id, exec_id="e", spec=spec, stdout=f"cri://{tmp_path}/log")
+    client.call("Start", id=shim.id, exec_id="e")
+    assert client.call("Wait", id=shim.id, exec_id="e")["exit_status"] == 0
+    client.call("Delete", id=shim.id, exec_id="e")
+    assert len(list(Path(f"/proc/{shim.pid}/task").iterdir())) == 2
+    shim.end(client)
+    assert b"word" in (tmp_path / "log").read_bytes()

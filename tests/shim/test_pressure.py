@@ -98,6 +98,7 @@ def test_too_few_descriptors_for_a_create_are_said_and_it_is_undone(
 def test_too_few_descriptors_for_an_exec_are_said_and_it_can_be_repeated(shim: Shim) -> None:
     client = running(shim)
     init = client.call("State", id=shim.id)["pid"]
+    settle(client, shim, init)  # of a Create for which no worker of the pool was free in time
     before = descriptors(shim.pid)
     ends: list[int] = []
     for more in range(1, _ROOM):
