@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,7 +63,10 @@ def test_a_program_that_says_nothing_costs_no_thread(
     shim: Shim, bundle: Bundle, tmp_path: Path
 ) -> None:
     """And has an empty log all the same; its first word begins the thread."""
-    bundle.args("sleep")
+    program = shutil.which("busybox")
+    assert program is not None
+    shutil.copy(program, bundle.rootfs / "bin" / "busybox")
+    bundle.process["args"] = ["/bin/busybox", "sleep", "1000"]
     client = shim.start()
     shim.create(client, stdout=f"cri://{tmp_path}/log", stderr=f"cri://{tmp_path}/log")
     client.call("Start", id=shim.id)
