@@ -47,6 +47,7 @@ enum {
 #define IS_PRESENT (1ULL << 63)
 #define IS_SWAPPED (1ULL << 62)
 #define IS_OF_FILE (1ULL << 61) /* or shared: no copy of ours (pagemap.rst) */
+#define IS_OURS (1ULL << 56)    /* nobody else has it; a copy of our parent's is not, before we write to it */
 
 struct region {
 	uint64_t start, end, offset; /* offset: in the file */
@@ -459,7 +460,7 @@ static long list_copied_in(struct work *w, int pagemap, const struct mapping *m)
 		if (count < 0)
 			return count;
 		for (i = 0; i < count; i++, at += PAGE)
-			if (is_copied(w->entries[i]) && w->found < w->most)
+			if (is_copied(w->entries[i]) && w->entries[i] & IS_OURS && w->found < w->most)
 				w->pages[w->found++] = at;
 	}
 	return w->found - found;
